@@ -1,0 +1,309 @@
+"""Multi-head attention with projections."""
+
+import keras
+from keras import ops
+
+from keras_perceiver.layers.configured import Configured
+from keras_perceiver.layers.seeds import DropoutSeeds
+from keras_perceiver.layers.spec import check_heads, check_positive, check_rate
+from keras_perceiver.ops.attention import attend, attend_folded
+from keras_perceiver.ops.masks import (
+    attention_bias_mask,
+    check_rank,
+    implicit_mask,
+    zero_masked,
+)
+
+
+@keras.saving.register_keras_serializable("keras_perceiver")
+class Attention(Configured, DropoutSeeds, keras.layers.Layer):
+    """Multi-head attention of queries to a context.
+
+    Unlike `keras.layers.MultiHeadAttention`, channels are totals over heads, query
+    and value channels may differ on every backend, masked slots cannot reach an
+    output even if they hold NaN, causality is right-aligned, and keys and values
+    of a long context are never computed where folding them into the queries' side
+    costs less (`keras_perceiver.ops.attend_folded`).
+
+    Args:
+        num_heads: number of heads, H.
+        qk_channels: query and key channels over all heads; None for the context's
+            channels.
+        v_channels: value channels over all heads; None for `qk_channels`.
+        output_channels: channels of the result; None for the queries' channels.
+        qkv_bias: give query, key and value projections a bias.
+        output_bias: give the output projection a bias.
+        causal: let a query see the keys up to its own position only, queries being
+            the last positions of the context (right-aligned).
+        dropout: rate on the attention weights.
+        heads_at_once: process heads in groups of this many to bound memory; None
+            for all at once.
+        init_scale: standard deviation of the kernels' initial values.
+
+    Call arguments:
+        query: `[B, N, F]`, or `[1, N, F]` if all examples ask the same.
+        context: `[B, M, C]`; None to attend to the queries themselves.
+        padding_mask: `[B, M]`, bool, int or float, True at real context
+            positions. None takes the mask that an upstream Keras layer left on
+            `context` (`Embedding(mask_zero=True)`), if any.
+        attention_mask: `[B, N, M]` or `[B, H, N, M]`, True where a query may see a
+            key; axes of size 1 are broadcast.
+        return_attention_scores: also return the attention weights
+            `[B, H, N, M]`, before dropout. Never changes the output.
+
+    Returns:
+        `[B, N, E]`, E being `output_channels`. Zeros where a query may see nothing.
+
+    Raises:
+        ValueError: channels that the heads do not divide, an empty context, or
+            inputs of another rank.
+
+    Example:
+
+    >>> attention = Attention(num_heads=2, qk_channels=8, v_channels=12)
+    >>> y = attention(keras.ops.ones((1, 3, 16)), keras.ops.ones((1, 5, 10)))
+    >>> tuple(y.shape)
+    (1, 3, 16)
+
+    Reference:
+        arXiv 2107.14795, section 3 and appendix E.
+    """
+
+    def __init__(
+        self,
+        num_heads=8,
+        qk_channels=None,
+        v_channels=None,
+        output_channels=None,
+        qkv_bias=True,
+        output_bias=True,
+        causal=False,
+        dropout=0.0,
+        heads_at_once=None,
+        init_scale=0.02,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        check_positive("num_heads", num_heads)
+        check_rate("dropout", dropout)
+        self.num_heads = num_heads
+        self.qk_channels = qk_channels
+        self.v_channels = v_channels
+        self.output_channels = output_channels
+        self.qkv_bias = qkv_bias
+        self.output_bias = output_bias
+        self.causal = causal
+        self.dropout = dropout
+        self.heads_at_once = heads_at_once
+        self.init_scale = init_scale
+        self.supports_masking = True
+        self._make_seeds(dropout)
+
+    def build(self, query_shape, context_shape=None):
+        """Create the projections; shapes are `[B, N, F]` and `[B, M, C]`."""
+        context_shape = context_shape or query_shape
+        for name, shape in (("query", query_shape), ("context", context_shape)):
+            if len(shape) != 3:
+                raise ValueError(
+                    f"`{name}` must have shape [batch, length, channels]. "
+                    f"Received: {name}.shape={tuple(shape)}"
+                )
+        qk_channels = self.qk_channels or context_shape[-1]
+        v_channels = self.v_channels or qk_channels
+        check_heads("qk_channels", qk_channels, self.num_heads)
+        check_heads("v_channels", v_channels, self.num_heads)
+
+        def dense(name, channels, use_bias, input_shape):
+            layer = keras.layers.Dense(
+                channels,
+                use_bias=use_bias,
+                kernel_initializer=keras.initializers.RandomNormal(0.0, self.init_scale),
+                dtype=self.dtype_policy,
+                name=name,
+            )
+            layer.build(input_shape)
+            return layer
+
+        self.query_dense = dense("query", qk_channels, self.qkv_bias, query_shape)
+        self.key_dense = dense("key", qk_channels, self.qkv_bias, context_shape)
+        self.value_dense = dense("value", v_channels, self.qkv_bias, context_shape)
+        output_channels = self.output_channels or query_shape[-1]
+        # `output` is taken: a read-only property of every Keras layer.
+        self.output_dense = dense(
+            "output", output_channels, self.output_bias, (*query_shape[:-1], v_channels)
+        )
+        super().build(query_shape)
+
+    def call(
+        self,
+        query,
+        context=None,
+        padding_mask=None,
+        attention_mask=None,
+        return_attention_scores=False,
+        training=None,
+    ):
+        """See the class docstring."""
+        context = query if context is None else context
+        check_rank("context", context, (3,), "[B, M, C]")
+        if padding_mask is None:
+            padding_mask = implicit_mask(context)
+        context = zero_masked(context, padding_mask)
+        projected = self.project(context, query.shape[1])
+        return self.mix(
+            query,
+            projected,
+            attention_bias_mask(padding_mask, attention_mask),
+            *self.draw_seeds(training),
+            return_attention_scores=return_attention_scores,
+        )
+
+    def project(self, context, num_queries, scale=None, offset=None):
+        """What `mix` needs of a context, computed once for any number of calls.
+
+        Args:
+            context: `[B, M, C]`.
+            num_queries: N, or None if unknown; decides whether to fold.
+            scale: `[C]`, on the context's channels (of a norm), or None.
+            offset: `[C]`, added to them, or None.
+
+        Returns:
+            `(key, value)`, `[B, H, M, K]` and `[B, H, M, V]`; or `(context,)`
+            if folding the projections into the queries' side costs less.
+        """
+        if self.folds(num_queries, context.shape[1]):
+            return (context,)
+        if scale is not None:
+            context = context * ops.cast(scale, context.dtype)
+            context = context + ops.cast(offset, context.dtype)
+        return (
+            self._split_heads(self.key_dense(context)),
+            self._split_heads(self.value_dense(context)),
+        )
+
+    def mix(
+        self,
+        query,
+        projected,
+        mask=None,
+        seed=None,
+        scale=None,
+        offset=None,
+        return_attention_scores=False,
+    ):
+        """Attend with queries `[B, N, F]` to a context that `project` prepared.
+
+        Args:
+            query: `[B, N, F]` or `[1, N, F]`.
+            projected: result of `project`.
+            mask: of rank 4, see `keras_perceiver.ops.attention_bias_mask`.
+            seed: of dropout, or None.
+            scale, offset: those given to `project`.
+            return_attention_scores: also return the weights.
+        """
+        query = self._split_heads(self.query_dense(query))  # [B, H, N, K]
+        options = {
+            "mask": mask,
+            "causal": self.causal,
+            "dropout": self.dropout,
+            "seed": seed,
+            "heads_at_once": self.heads_at_once,
+            "return_scores": return_attention_scores,
+        }
+        if len(projected) == 1:
+            out = attend_folded(
+                query, projected[0], *self._folded_kernels(scale, offset), **options
+            )
+        else:
+            out = attend(query, *projected, **options)
+        out, scores = out if return_attention_scores else (out, None)
+        out = self.output_dense(self._merge_heads(out))  # [B, N, E]
+        if mask is not None:  # nothing to attend to: zeros, not the output's bias
+            some = ops.any(mask, axis=(1, 3))[..., None]  # [B, N|1, 1]
+            out = ops.where(some, out, ops.zeros((), dtype=out.dtype))
+        return (out, scores) if return_attention_scores else out
+
+    def folds(self, num_queries, num_keys):
+        """Whether folding key and value projections saves arithmetic.
+
+        Counted per example, from the static sizes; an unknown number of keys
+        counts as many, an unknown number of queries as too many.
+        """
+        dense = (self.key_dense, self.value_dense)
+        if num_queries is None or any(d.quantization_mode is not None for d in dense):
+            return False
+        folded, standard = (
+            count(num_queries, num_keys or 10**6)
+            for count in (self.folded_flops, self.standard_flops)
+        )
+        return folded < standard
+
+    def standard_flops(self, num_queries, num_keys):
+        """FLOPs of projecting the context and attending to it, for one example."""
+        context_channels, qk_channels = self.key_dense.kernel.shape
+        channels = qk_channels + self.value_dense.units
+        return 2 * num_keys * (context_channels + num_queries) * channels
+
+    def folded_flops(self, num_queries, num_keys):
+        """FLOPs of the same with the projections folded into the queries' side."""
+        context_channels, qk_channels = self.key_dense.kernel.shape
+        fold = num_queries * context_channels * (qk_channels + self.value_dense.units)
+        attend = 2 * self.num_heads * num_queries * num_keys * context_channels
+        return 2 * (fold + attend)
+
+    def _folded_kernels(self, scale, offset):
+        """Key kernel, value kernel and value bias by head, a norm's scale folded in."""
+        key_kernel = self._cast(self.key_dense.kernel)  # [C, H*K]
+        value_kernel = self._cast(self.value_dense.kernel)  # [C, H*V]
+        bias = None
+        if self.qkv_bias:
+            # The key bias cancels in the softmax. Its gradient is then zero, and
+            # must not be missing: optimizers warn about weights without one.
+            absent = 0 * ops.sum(self._cast(self.key_dense.bias))
+            bias = self._cast(self.value_dense.bias) + absent
+        if scale is not None:
+            shift = ops.matmul(self._cast(offset)[None], value_kernel)[0]  # [H*V]
+            bias = shift if bias is None else bias + shift
+            scale = self._cast(scale)[:, None]
+            key_kernel, value_kernel = key_kernel * scale, value_kernel * scale
+        by_head = (-1, self.num_heads)
+        key_kernel = ops.reshape(key_kernel, (*by_head, key_kernel.shape[-1] // self.num_heads))
+        value_channels = value_kernel.shape[-1] // self.num_heads
+        value_kernel = ops.reshape(value_kernel, (*by_head, value_channels))
+        if bias is not None:
+            bias = ops.reshape(bias, (self.num_heads, value_channels))
+        return key_kernel, value_kernel, bias
+
+    def _cast(self, weight):
+        return ops.cast(weight, self.compute_dtype)
+
+    def _split_heads(self, x):
+        shape = (*ops.shape(x)[:2], self.num_heads, x.shape[-1] // self.num_heads)
+        return ops.transpose(ops.reshape(x, shape), (0, 2, 1, 3))  # [B, H, N, .]
+
+    def _merge_heads(self, x):
+        x = ops.transpose(x, (0, 2, 1, 3))  # [B, N, H, .]
+        return ops.reshape(x, (*ops.shape(x)[:2], x.shape[2] * x.shape[3]))
+
+    def compute_mask(self, *args, **kwargs):
+        """None: a mask of the context says nothing about the queries."""
+
+    def compute_output_spec(
+        self,
+        query,
+        context=None,
+        padding_mask=None,
+        attention_mask=None,
+        return_attention_scores=False,
+        training=None,
+    ):
+        """Symbolic result."""
+        context = query if context is None else context
+        batch = query.shape[0] if context.shape[0] is None else context.shape[0]
+        batch = context.shape[0] if query.shape[0] == 1 else batch
+        channels = self.output_channels or query.shape[-1]
+        out = keras.KerasTensor((batch, query.shape[1], channels), self.compute_dtype)
+        if not return_attention_scores:
+            return out
+        shape = (batch, self.num_heads, query.shape[1], context.shape[1])
+        return out, keras.KerasTensor(shape, "float32")

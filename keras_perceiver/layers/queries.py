@@ -1,0 +1,57 @@
+"""Learned output queries."""
+
+import keras
+from keras import ops
+
+from keras_perceiver.layers.configured import Configured
+from keras_perceiver.layers.spec import check_positive
+
+
+@keras.saving.register_keras_serializable("keras_perceiver")
+class LearnedQueries(Configured, keras.layers.Layer):
+    """An array of learned queries, repeated for each example.
+
+    Args:
+        num_queries: number of queries, O: 1 for a classifier, one per position
+            for a masked language model.
+        channels: channels of a query, F.
+        init_scale: standard deviation of the initial values.
+
+    Call arguments:
+        reference: any tensor `[B, ...]`; only its batch size is used.
+
+    Returns:
+        `[B, O, F]`.
+
+    Example:
+
+    >>> tuple(LearnedQueries(3, 8)(keras.ops.ones((2, 5, 5))).shape)
+    (2, 3, 8)
+    """
+
+    def __init__(self, num_queries, channels, init_scale=0.02, **kwargs):
+        super().__init__(**kwargs)
+        check_positive("num_queries", num_queries)
+        check_positive("channels", channels)
+        self.num_queries = num_queries
+        self.channels = channels
+        self.init_scale = init_scale
+
+    def build(self, reference_shape):
+        """Create the array."""
+        self.queries = self.add_weight(
+            shape=(self.num_queries, self.channels),
+            initializer=keras.initializers.RandomNormal(0.0, self.init_scale),
+            name="queries",
+        )
+        super().build(reference_shape)
+
+    def call(self, reference):
+        """See the class docstring."""
+        queries = ops.cast(self.queries, self.compute_dtype)[None]
+        shape = (ops.shape(reference)[0], self.num_queries, self.channels)
+        return ops.broadcast_to(queries, shape)  # [B, O, F]
+
+    def compute_output_shape(self, reference_shape):
+        """`[B, O, F]`."""
+        return (reference_shape[0], self.num_queries, self.channels)

@@ -1,0 +1,125 @@
+"""Arithmetic of a model, counted from its static shapes."""
+
+import math
+
+import keras
+
+from keras_perceiver.layers import (
+    Attention,
+    LatentCrossAttention,
+    PerceiverDecoder,
+    PerceiverEncoder,
+    PerceiverResampler,
+    SelfAttentionBlock,
+)
+
+
+def flops(model, executed=False):
+    """Floating-point operations of a forward pass for one example.
+
+    Matrix products only, a multiply-add counted as two: the papers' measure.
+
+    Args:
+        model: a functional model of this library's layers and `Dense`, with inputs
+            of static shape, apart from the batch.
+        executed: count what this library executes (folded projections, shared
+            keys and values once) instead of the papers' formula. The query side of
+            the first cross-attention counts fully, though a batch shares it.
+
+    Returns:
+        An integer.
+
+    Raises:
+        ValueError: a layer with a kernel that this function cannot count, or an
+            input of unknown size.
+
+    Example:
+
+    >>> inputs = keras.Input((100,))
+    >>> flops(keras.Model(inputs, keras.layers.Dense(10)(inputs)))
+    2000
+    """
+    total = 0
+    for operation in model.operations:
+        for node in operation._inbound_nodes:
+            shapes = [tuple(x.shape[1:]) for x in node.input_tensors]
+            if shapes and any(None in shape for shape in shapes):
+                raise ValueError(
+                    f"Inputs must have static shapes. Received: {shapes} at "
+                    f"{operation.name}"
+                )
+            total += _layer_flops(operation, shapes, executed)
+    return total
+
+
+def _layer_flops(layer, shapes, executed):
+    if isinstance(layer, PerceiverEncoder):
+        return _encoder(layer, shapes, executed)
+    if isinstance(layer, PerceiverDecoder):
+        return _cross(layer.cross, shapes[0][0], shapes[1][0], executed)
+    if isinstance(layer, LatentCrossAttention):
+        return _cross(layer, shapes[0][0], shapes[1][0], executed)
+    if isinstance(layer, PerceiverResampler):
+        latents, inputs = layer.num_latents, shapes[0][0]
+        keys = inputs + latents if layer.latents_as_keys else inputs
+        return sum(_cross(x, latents, keys, executed) for x in layer.layers)
+    if isinstance(layer, SelfAttentionBlock):
+        return _block(layer, shapes[0][0])
+    if isinstance(layer, Attention):
+        keys = shapes[1][0] if len(shapes) > 1 else shapes[0][0]
+        return _attention(layer, shapes[0][0], keys, executed)
+    if isinstance(layer, keras.layers.Dense):
+        return _dense(layer, math.prod(shapes[0][:-1]))
+    if isinstance(layer, keras.Model):
+        return flops(layer, executed)
+    if not _has_kernel(layer):
+        return 0
+    raise ValueError(
+        f"Cannot count the FLOPs of layer {layer.name} ({type(layer).__name__})."
+    )
+
+
+def _has_kernel(layer):
+    return any(w.name == "kernel" for w in getattr(layer, "weights", []))
+
+
+def _encoder(layer, shapes, executed):
+    inputs = shapes[0][0]
+    latents = layer.num_latents or shapes[-1][0]
+    total, projected = 0, set()
+    for cross, block in layer.steps:
+        if cross is not None:
+            total += _cross(cross, latents, inputs, executed)
+            if executed and id(cross) in projected and not cross.attend.folds(latents, inputs):
+                # Keys and values of a shared cross-attention were there already.
+                total -= _dense(cross.attend.key_dense, inputs)
+                total -= _dense(cross.attend.value_dense, inputs)
+            projected.add(id(cross))
+        total += _block(block, latents)
+    return total
+
+
+def _block(block, latents):
+    return sum(
+        _attention(layer.attend, latents, latents, executed=False) + _mlp(layer, latents)
+        for layer in block.layers
+    )
+
+
+def _cross(layer, queries, keys, executed):
+    return _attention(layer.attend, queries, keys, executed) + _mlp(layer, queries)
+
+
+def _attention(layer, queries, keys, executed):
+    folds = executed and layer.folds(queries, keys)
+    count = layer.folded_flops if folds else layer.standard_flops
+    projections = _dense(layer.query_dense, queries) + _dense(layer.output_dense, queries)
+    return count(queries, keys) + projections
+
+
+def _mlp(layer, positions):
+    return _dense(layer.mlp_in, positions) + _dense(layer.mlp_out, positions)
+
+
+def _dense(layer, positions):
+    return 2 * positions * math.prod(layer.kernel.shape)

@@ -1,0 +1,209 @@
+"""Image encoder and image classifier."""
+
+import keras
+import numpy as np
+
+from keras_perceiver.layers import (
+    AttentionSpec,
+    FourierEncoding,
+    LearnedQueries,
+    PerceiverDecoder,
+    PerceiverEncoder,
+)
+from keras_perceiver.layers.configured import argument_names
+from keras_perceiver.layers.spec import check_positive
+from keras_perceiver.models.model import ConfiguredModel
+from keras_perceiver.preprocessing.images import ImagePreprocessor
+
+# Registered here, because preprocessing imports numpy only.
+keras.saving.register_keras_serializable("keras_perceiver")(ImagePreprocessor)
+
+
+@keras.saving.register_keras_serializable("keras_perceiver")
+class ImageEncoder(ConfiguredModel):
+    """Pixels with Fourier positions, read into latents.
+
+    Every pixel is an input: no patches, no convolutions.
+
+    Args:
+        image_shape: `(height, width, channels)`.
+        num_bands: Fourier frequencies per image axis.
+        max_resolution: `(height, width)` that set the highest frequencies; None
+            for the image's own.
+        name: of the model.
+        **encoder_options: arguments of `keras_perceiver.layers.PerceiverEncoder`;
+            `num_latents` and `latent_channels` are required.
+
+    Call arguments:
+        inputs: normalised images `[B, height, width, channels]`, channels last.
+
+    Returns:
+        Latents `[B, N, D]`.
+
+    Raises:
+        ValueError: an image shape that is not three positive integers.
+
+    Example:
+
+    >>> encoder = ImageEncoder((8, 8, 1), num_bands=4, num_latents=4, latent_channels=16)
+    >>> encoder.output_shape
+    (None, 4, 16)
+
+    Reference:
+        arXiv 2103.03206, section 4.1; arXiv 2107.14795, appendix A.
+    """
+
+    def __init__(
+        self, image_shape, num_bands=64, max_resolution=None, name=None, **encoder_options
+    ):
+        image_shape = tuple(image_shape)
+        if len(image_shape) != 3:
+            raise ValueError(
+                "`image_shape` must be (height, width, channels). "
+                f"Received: image_shape={image_shape}"
+            )
+        for size in image_shape:
+            check_positive("image_shape", size)
+        inputs = keras.Input(image_shape, name="images")
+        x = FourierEncoding(num_bands, max_resolution, name="positions")(inputs)  # [B, M, C]
+        latents = PerceiverEncoder(**encoder_options, name="encoder")(x)  # [B, N, D]
+        super().__init__(inputs=inputs, outputs=latents, name=name)
+        self.image_shape = image_shape
+        self.num_bands = num_bands
+        self.max_resolution = max_resolution
+        self.encoder_options = encoder_options
+
+    @classmethod
+    def encoder_option_names(cls):
+        """Arguments of `PerceiverEncoder`."""
+        return argument_names(PerceiverEncoder)
+
+
+@keras.saving.register_keras_serializable("keras_perceiver")
+class ImageClassifier(ConfiguredModel):
+    """An image encoder and a classification head.
+
+    Args:
+        encoder: an `ImageEncoder`. Its layers become part of this model's graph:
+            `encoder.trainable = False` freezes them here.
+        num_classes: number of classes, E.
+        head: `"decoder"`, one learned query that reads the latents (Perceiver IO);
+            or `"average"`, the mean over the latents (original Perceiver).
+        query_channels: channels of the learned query, F; None for the latents'.
+        cross_attention: an `AttentionSpec` of the decoder.
+        query_residual: add the query to what the decoder's attention returns.
+        init_scale: standard deviation of the head's initial weights.
+        preprocessor: an `ImagePreprocessor` that makes model inputs of images and
+            holds the class labels; None for a plain one of the encoder's shape.
+        name: of the model.
+
+    Call arguments:
+        inputs: normalised images `[B, height, width, channels]`.
+
+    Returns:
+        Logits `[B, E]`, in float32 under every dtype policy.
+
+    Raises:
+        ValueError: an unknown `head`, or labels that are not one per class.
+
+    Example:
+
+    >>> encoder = ImageEncoder((8, 8, 1), num_bands=4, num_latents=4, latent_channels=16)
+    >>> ImageClassifier(encoder, num_classes=10).output_shape
+    (None, 10)
+
+    Reference:
+        arXiv 2107.14795, section 3.2; arXiv 2103.03206, section 3.1 (average).
+    """
+
+    def __init__(
+        self,
+        encoder,
+        num_classes,
+        head="decoder",
+        query_channels=None,
+        cross_attention=AttentionSpec(num_heads=1),  # noqa: B008 (frozen)
+        query_residual=True,
+        init_scale=0.02,
+        preprocessor=None,
+        name=None,
+    ):
+        check_positive("num_classes", num_classes)
+        latents = encoder.output  # [B, N, D]
+        if head == "decoder":
+            queries = LearnedQueries(
+                1, query_channels or latents.shape[-1], init_scale, name="query"
+            )(latents)
+            x = PerceiverDecoder(cross_attention, query_residual, init_scale, name="decoder")(
+                queries, latents
+            )  # [B, 1, F]
+        elif head == "average":
+            x = latents
+        else:
+            raise ValueError(
+                f"`head` must be 'decoder' or 'average'. Received: head={head!r}"
+            )
+        # One output of the decoder, or the mean over the latents.
+        x = keras.layers.GlobalAveragePooling1D(name="pool")(x)  # [B, F]
+        logits = keras.layers.Dense(
+            num_classes,
+            kernel_initializer=keras.initializers.RandomNormal(0.0, init_scale),
+            dtype="float32",
+            name="logits",
+        )(x)  # [B, E]
+        super().__init__(inputs=encoder.input, outputs=logits, name=name)
+        self.encoder = encoder
+        self.num_classes = num_classes
+        self.head = head
+        self.query_channels = query_channels
+        self.cross_attention = cross_attention
+        self.query_residual = query_residual
+        self.init_scale = init_scale
+        self.preprocessor = preprocessor or ImagePreprocessor(encoder.image_shape)
+        self._check_preprocessor()
+
+    def classify(self, images, top_k=1, batch_size=32):
+        """Classes of raw images.
+
+        Args:
+            images: paths, PIL images, or arrays `[H, W]`, `[H, W, C]`, of any size,
+                uint8 or floats in [0, 1]; one, or a list, or an array
+                `[B, H, W, C]`.
+            top_k: how many classes to return for each, the likeliest first.
+            batch_size: images per forward pass.
+
+        Returns:
+            For each image a list of `{"label": str, "score": float}`.
+
+        Raises:
+            ValueError: no image, NaN pixels, or `top_k` out of range.
+        """
+        if not 1 <= top_k <= self.num_classes:
+            raise ValueError(
+                f"`top_k` must lie between 1 and num_classes={self.num_classes}. "
+                f"Received: top_k={top_k}"
+            )
+        logits = self.predict(self.preprocessor(images), batch_size=batch_size, verbose=0)
+        scores = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        scores /= scores.sum(axis=-1, keepdims=True)
+        labels = self.preprocessor.labels or [str(i) for i in range(self.num_classes)]
+        return [
+            [
+                {"label": labels[i], "score": float(row[i])}
+                for i in np.argsort(-row, kind="stable")[:top_k]
+            ]
+            for row in scores
+        ]
+
+    def _check_preprocessor(self):
+        labels = self.preprocessor.labels
+        if labels is not None and len(labels) != self.num_classes:
+            raise ValueError(
+                "`preprocessor.labels` must hold one label per class. Received: "
+                f"{len(labels)} labels, num_classes={self.num_classes}"
+            )
+        if self.preprocessor.image_shape != self.encoder.image_shape:
+            raise ValueError(
+                "`preprocessor.image_shape` must be the encoder's. Received: "
+                f"{self.preprocessor.image_shape} and {self.encoder.image_shape}"
+            )

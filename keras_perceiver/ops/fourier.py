@@ -1,0 +1,75 @@
+"""Fourier position features of an N-d grid (arXiv 2103.03206, section 3.2)."""
+
+import numpy as np
+
+
+def axis_features(size, num_bands, max_resolution=None):
+    """Fourier features of one axis, in float32.
+
+    Coordinates run from -1 to 1, frequencies linearly from 1 to half the
+    resolution (the Nyquist frequency): linearly, not as powers of two.
+
+    Args:
+        size: number of positions on the axis.
+        num_bands: number of frequencies.
+        max_resolution: the resolution that sets the highest frequency; None for
+            `size`. Keep it fixed to feed other sizes than a model was trained on.
+
+    Returns:
+        `positions` `[size, 1]`, `sines` `[size, bands]`, `cosines` `[size, bands]`.
+    """
+    positions = np.linspace(-1.0, 1.0, size)[:, None]
+    frequencies = np.linspace(1.0, (max_resolution or size) / 2, num_bands)
+    angles = np.pi * positions * frequencies  # [size, bands]
+    return tuple(
+        part.astype("float32") for part in (positions, np.sin(angles), np.cos(angles))
+    )
+
+
+def feature_channels(num_axes, num_bands):
+    """Channels that `fourier_features` gives for a grid of `num_axes` axes."""
+    return num_axes * (2 * num_bands + 1)
+
+
+def fourier_features(shape, num_bands, max_resolution=None):
+    """Fourier features of a whole grid.
+
+    Args:
+        shape: sizes of the grid's axes, for example `(height, width)`.
+        num_bands: frequencies per axis.
+        max_resolution: tuple as long as `shape`, or None for `shape` itself.
+
+    Returns:
+        A numpy array `[*shape, d * (2 * num_bands + 1)]` in float32, for `d` axes in
+        the order `[p_1 .. p_d, sin(axis 1) .. sin(axis d), cos(axis 1) .. cos(axis d)]`
+        of the official models.
+    """
+    columns = grid_columns(shape, num_bands, max_resolution)
+    return np.concatenate(
+        [np.broadcast_to(c, (*shape, c.shape[-1])) for c in columns], axis=-1
+    )
+
+
+def grid_columns(shape, num_bands, max_resolution=None):
+    """The features of `fourier_features`, as pieces that broadcast to the grid.
+
+    Each piece depends on one axis only and has size 1 on the others: a model
+    need not store, nor compute the sine of, `H x W x channels` numbers.
+    """
+    shape = tuple(shape)
+    resolution = tuple(max_resolution or shape)
+    if len(resolution) != len(shape):
+        raise ValueError(
+            "`max_resolution` must have one entry per axis of the grid. Received: "
+            f"max_resolution={resolution}, grid={shape}"
+        )
+    per_axis = []
+    for axis, (size, axis_resolution) in enumerate(zip(shape, resolution, strict=True)):
+        layout = [size if other == axis else 1 for other in range(len(shape))]
+        per_axis.append(
+            [
+                part.reshape(*layout, part.shape[-1])
+                for part in axis_features(size, num_bands, axis_resolution)
+            ]
+        )
+    return [features[kind] for kind in range(3) for features in per_axis]
