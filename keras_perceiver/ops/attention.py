@@ -110,12 +110,11 @@ def attend_folded(
     mask = _full_mask(mask, causal, query, shared)
     shared, _ = _without_unseen(mask, shared, shared)
     scale = ops.cast(query.shape[-1] ** -0.5, query.dtype)
-    # [B, H, N, K] x [H, K, C] -> [B, H, N, C]
-    query = ops.matmul(query * scale, ops.transpose(key_kernel, (1, 2, 0))[None])
+    query = _project_heads(query * scale, ops.transpose(key_kernel, (1, 2, 0)))
     out, row_sums, scores = _grouped(
         query, shared, shared, mask, dropout, seed, heads_at_once, return_scores
     )
-    out = ops.matmul(out, ops.transpose(value_kernel, (1, 0, 2))[None])  # [B, H, N, V]
+    out = _project_heads(out, ops.transpose(value_kernel, (1, 0, 2)))  # [B, H, N, V]
     if value_bias is not None:
         bias = value_bias[None, :, None, :]  # [1, H, 1, V]
         out = out + (bias if row_sums is None else bias * row_sums)
@@ -184,8 +183,7 @@ def _grouped(query, key, value, mask, dropout, seed, heads_at_once, return_score
 def _attend(query, key, value, mask, dropout, seed, return_scores):
     """Attention on scaled queries: output, row sums (None: all 1), weights."""
     if query.shape[0] == 1 and key.shape[0] != 1:
-        # Few queries, few bytes. (TensorFlow's oneDNN crashes on a batched product
-        # that has to broadcast: 2.21, seen with [1, 1, 32, 131] x [8, 1, 131, 784].)
+        # Few queries, few bytes.
         query = ops.broadcast_to(query, (ops.shape(key)[0], *ops.shape(query)[1:]))
     dropping = seed is not None and dropout > 0
     if not (dropping or return_scores):
@@ -296,6 +294,19 @@ def _per_head_matmul(x, y):
     merged = ops.reshape(x, (-1, 1, heads * rows, channels))
     out = ops.matmul(merged, y)  # [B, 1, H*N, .]
     return ops.reshape(out, (-1, heads, rows, ops.shape(out)[-1]))
+
+
+def _project_heads(x, kernels):
+    """`[B, H, N, X] x [H, X, Y] -> [B, H, N, Y]`.
+
+    As one product per head over batch and queries together: fewer and larger, and
+    TensorFlow's oneDNN (2.21) crashes on a batched product with a constant that
+    it has to broadcast over the batch.
+    """
+    heads, (batch, _, queries, _) = x.shape[1], ops.shape(x)
+    rows = ops.reshape(ops.transpose(x, (1, 0, 2, 3)), (heads, batch * queries, x.shape[3]))
+    out = ops.reshape(ops.matmul(rows, kernels), (heads, batch, queries, kernels.shape[2]))
+    return ops.transpose(out, (1, 0, 2, 3))
 
 
 def _zero_rows(x, mask):
