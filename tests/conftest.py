@@ -1,0 +1,44 @@
+"""One pytest run has one backend, chosen by KERAS_BACKEND; `make test` runs all three."""
+
+import os
+
+# Before Keras is imported. Virtual devices are for the distribution tests.
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("MPLBACKEND", "agg")
+os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
+
+import keras
+import numpy as np
+import pytest
+
+BACKEND = os.environ["KERAS_BACKEND"]
+
+
+def pytest_report_header():
+    return f"keras {keras.__version__} on {keras.backend.backend()}"
+
+
+def pytest_collection_modifyitems(config, items):
+    if BACKEND == "tensorflow":
+        return
+    kept = [item for item in items if "one_backend" not in item.keywords]
+    config.hook.pytest_deselected([i for i in items if "one_backend" in i.keywords])
+    items[:] = kept
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    """The same initial weights, dropout and data for every test, in any order."""
+    # keras.utils.set_random_seed imports TensorFlow under every backend: slow.
+    import random
+
+    random.seed(0)
+    np.random.seed(0)
+    keras.backend.clear_session()
+    assert keras.backend.backend() == BACKEND
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
