@@ -2,11 +2,10 @@
 
 import os
 
-# Before Keras is imported. Virtual devices are for the distribution tests.
+# Before Keras is imported.
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MPLBACKEND", "agg")
-os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
 
 import keras
 import numpy as np
@@ -23,7 +22,7 @@ def pytest_collection_modifyitems(config, items):
     if BACKEND == "tensorflow":
         return
     kept = [item for item in items if "one_backend" not in item.keywords]
-    config.hook.pytest_deselected([i for i in items if "one_backend" in i.keywords])
+    config.hook.pytest_deselected(items=[i for i in items if "one_backend" in i.keywords])
     items[:] = kept
 
 

@@ -1,0 +1,151 @@
+"""What every public layer and model must keep. `check(case)` runs all of it."""
+
+import dataclasses
+import inspect
+import json
+import re
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+from keras_perceiver.layers.configured import argument_names
+
+
+@dataclasses.dataclass
+class Case:
+    """One layer or model, how to make it, and inputs to call it with."""
+
+    make: Callable
+    inputs: dict  # call arguments: numpy arrays, batch first
+    padded: str | None = None  # the input that `padding_mask` masks
+
+
+def model_of(layer, inputs):
+    """A functional model around the layer, batch dynamic."""
+    symbolic = {
+        name: keras.Input(x.shape[1:], dtype=str(x.dtype), name=name)
+        for name, x in inputs.items()
+    }
+    if isinstance(layer, keras.Model):
+        return layer
+    return keras.Model(symbolic, layer(**symbolic))
+
+
+def call(layer, inputs, **options):
+    if isinstance(layer, keras.Model):
+        return layer(next(iter(inputs.values())), **options)
+    return layer(**inputs, **options)
+
+
+def as_numpy(x):
+    return keras.ops.convert_to_numpy(keras.ops.cast(x, "float32"))
+
+
+def randomize(layer, rng, scale=0.3):
+    """Weights that make every part of the layer matter, norms and biases included."""
+    for weight in layer.weights:
+        if weight.dtype in ("float32", "bfloat16", "float16"):
+            value = rng.normal(size=weight.shape) * scale
+            weight.assign(value + 1 if weight.name == "gamma" else value)
+
+
+def check_documented(cls):
+    """Arguments stand in the docstring, in the order of the signature."""
+    doc = inspect.getdoc(cls)
+    block = re.search(r"Args:\n(.*?)(\n\n\S|\Z)", doc, re.S)
+    documented = re.findall(r"^    (\*{0,2}\w+)(?:, [^:\n]+)?:", block.group(1), re.M)
+    listed = [n for d in re.findall(r"^    ([\w, ]+):", block.group(1), re.M) for n in d.split(", ")]
+    names = argument_names(cls)
+    assert [n for n in listed if n in names] == names, (documented, names)
+
+
+def check_config(layer):
+    """Attributes are arguments; the config is JSON and makes an equal layer."""
+    config = json.loads(json.dumps(layer.get_config()))
+    for name in argument_names(type(layer)):
+        assert name in config
+        assert hasattr(layer, name)
+    again = type(layer).from_config(config)
+    assert json.loads(json.dumps(again.get_config())) == config
+    return again
+
+
+def check_call(layer, inputs):
+    """Symbolic and eager shapes agree, for another batch size too."""
+    model = model_of(layer, inputs)
+    eager = as_numpy(call(layer, inputs))
+    symbolic = tuple(model.output.shape)
+    assert len(symbolic) == eager.ndim
+    assert symbolic[0] is None
+    assert symbolic[1:] == eager.shape[1:]
+    one = {name: x[:1] for name, x in inputs.items()}
+    np.testing.assert_allclose(as_numpy(call(layer, one)), eager[:1], atol=1e-5)
+    assert np.isfinite(eager).all()
+    return model, eager
+
+
+def check_round_trip(model, inputs, expected, path):
+    """`.keras` and `.weights.h5` give equal outputs."""
+    model.save(path / "model.keras")
+    again = keras.saving.load_model(path / "model.keras")
+    np.testing.assert_allclose(predict(again, inputs), expected, atol=1e-6)
+    model.save_weights(path / "model.weights.h5")
+    for weight in again.weights:
+        weight.assign(weight * 0)
+    again.load_weights(path / "model.weights.h5")
+    np.testing.assert_allclose(predict(again, inputs), expected, atol=1e-6)
+
+
+def check_trains(model, inputs):
+    """One compiled step changes every trainable weight's gradient-carrying part."""
+    model.compile(keras.optimizers.SGD(1e-2), "mse")
+    target = np.ones((len(next(iter(inputs.values()))), *model.output.shape[1:]), "float32")
+    before = [w.numpy() for w in model.trainable_weights]
+    data = next(iter(inputs.values())) if not isinstance(model.input, dict) else inputs
+    loss = model.train_on_batch(data, target)
+    assert np.isfinite(loss)
+    if not model.trainable_weights:
+        return
+    unchanged = [
+        w.path
+        for w, old in zip(model.trainable_weights, before, strict=True)
+        if np.array_equal(w.numpy(), old)
+    ]
+    # A key bias cancels in the softmax: its true gradient is zero.
+    assert [p for p in unchanged if not p.endswith("key/bias")] == []
+
+
+def predict(model, inputs):
+    data = inputs if isinstance(model.input, dict) else next(iter(inputs.values()))
+    return model.predict(data, verbose=0)
+
+
+def check_precision(make, inputs, expected):
+    """bfloat16 compute keeps float32 weights and comes close."""
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        layer = make()
+        call(layer, inputs)
+        out = call(layer, inputs)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    assert all(w.dtype != "bfloat16" for w in layer.weights)
+    logits = isinstance(layer, keras.Model) and "classes" in str(argument_names(type(layer)))
+    assert keras.backend.standardize_dtype(out.dtype) == ("float32" if logits else "bfloat16")
+    assert out.shape[1:] == expected.shape[1:]
+    assert np.isfinite(as_numpy(out)).all()
+
+
+def check_padding(layer, inputs, padded):
+    """Padding of any length and content changes nothing, NaN included (M1, M2)."""
+    x = inputs[padded]
+    without = as_numpy(call(layer, inputs))
+    for content in (0.0, 1e6, np.nan, np.inf):
+        fill = np.full((x.shape[0], 3, x.shape[2]), content, "float32")
+        longer = {**inputs, padded: np.concatenate([x, fill], axis=1)}
+        mask = np.zeros((x.shape[0], x.shape[1] + 3), "int32")
+        mask[:, : x.shape[1]] = 1
+        out = call(layer, {**longer, "padding_mask": mask})
+        np.testing.assert_allclose(as_numpy(out), without, atol=1e-5)

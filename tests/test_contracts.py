@@ -1,0 +1,160 @@
+"""Every public layer and model keeps the contract; one without a case fails."""
+
+import keras
+import numpy as np
+import pytest
+
+import contract
+import keras_perceiver as kp
+from contract import Case
+from keras_perceiver.layers import AttentionSpec
+
+rng = np.random.default_rng(0)
+
+
+def array(*shape):
+    return rng.normal(size=shape).astype("float32")
+
+
+def tiny_encoder(**options):
+    return kp.models.ImageEncoder(
+        (5, 4, 1),
+        num_bands=2,
+        num_latents=3,
+        latent_channels=8,
+        self_attention=AttentionSpec(num_heads=2),
+        layers_per_block=1,
+        **options,
+    )
+
+
+SPEC = AttentionSpec(num_heads=2, qk_channels=4, v_channels=6, widening_factor=2)
+CASES = {
+    "Attention": [
+        Case(
+            lambda: kp.layers.Attention(2, qk_channels=4, v_channels=6, output_channels=5),
+            {"query": array(2, 3, 7), "context": array(2, 6, 4)},
+            "context",
+        ),
+        Case(lambda: kp.layers.Attention(2, causal=True), {"query": array(2, 5, 4)}),
+    ],
+    "LatentCrossAttention": [
+        Case(
+            lambda: kp.layers.LatentCrossAttention(spec, residual=residual),
+            {"latents": array(2, 3, 8), "inputs": array(2, 20, 5)},
+            "inputs",
+        )
+        for spec, residual in ((SPEC, True), (AttentionSpec(num_heads=1), False))
+    ],
+    "SelfAttentionBlock": [
+        Case(
+            lambda: kp.layers.SelfAttentionBlock(2, SPEC, remat=True),
+            {"latents": array(2, 3, 8)},
+        )
+    ],
+    "PerceiverEncoder": [
+        Case(
+            lambda: kp.layers.PerceiverEncoder(
+                3,
+                8,
+                self_attention=SPEC,
+                num_cross_attentions=2,
+                num_blocks=3,
+                layers_per_block=1,
+                share_first_block=False,
+                remat=True,
+            ),
+            {"inputs": array(2, 20, 5)},
+            "inputs",
+        ),
+        Case(
+            lambda: kp.layers.PerceiverEncoder(
+                None, 8, cross_attention=SPEC, self_attention=SPEC, layers_per_block=1
+            ),
+            {"inputs": array(2, 20, 5), "latents": array(2, 4, 8)},
+            "inputs",
+        ),
+    ],
+    "PerceiverDecoder": [
+        Case(
+            lambda: kp.layers.PerceiverDecoder(query_residual=False),
+            {"queries": array(2, 4, 6), "latents": array(2, 3, 8)},
+        )
+    ],
+    "LearnedQueries": [
+        Case(lambda: kp.layers.LearnedQueries(3, 4), {"reference": array(2, 5)})
+    ],
+    "FourierEncoding": [
+        Case(lambda: kp.layers.FourierEncoding(3, (8, 8)), {"inputs": array(2, 4, 5, 2)})
+    ],
+    "LearnedPositions": [
+        Case(lambda: kp.layers.LearnedPositions(12), {"inputs": array(2, 10, 4)}),
+        Case(lambda: kp.layers.LearnedPositions(channels=3), {"inputs": array(2, 3, 3, 4)}),
+    ],
+    "PerceiverResampler": [
+        Case(
+            lambda: kp.layers.PerceiverResampler(
+                3, 2, SPEC, latents_as_keys=as_keys, latent_channels=None if as_keys else 6
+            ),
+            {"inputs": array(2, 20, 8)},
+            "inputs",
+        )
+        for as_keys in (True, False)
+    ],
+    "ImageEncoder": [Case(tiny_encoder, {"images": array(2, 5, 4, 1)})],
+    "ImageClassifier": [
+        Case(
+            lambda: kp.models.ImageClassifier(tiny_encoder(), 3, head=head),
+            {"images": array(2, 5, 4, 1)},
+        )
+        for head in ("decoder", "average")
+    ],
+}
+# A hyperparameter record and a function are public too, and have tests of their own.
+NOT_LAYERS = {"AttentionSpec", "flops"}
+ALL = [pytest.param(n, c, id=f"{n}-{i}") for n, cs in CASES.items() for i, c in enumerate(cs)]
+
+
+def test_every_public_class_has_a_case():
+    public = {*kp.layers.__all__, *kp.models.__all__} - NOT_LAYERS
+    assert public == set(CASES)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_arguments_are_documented(name):
+    contract.check_documented(getattr(kp.layers, name, None) or getattr(kp.models, name))
+
+
+@pytest.mark.parametrize(("name", "case"), ALL)
+def test_contract(name, case, tmp_path):
+    layer = case.make()
+    assert type(layer).__name__ == name
+    contract.check_config(layer)
+    model, _ = contract.check_call(layer, case.inputs)
+    contract.randomize(model, np.random.default_rng(0))
+    expected = contract.predict(model, case.inputs)
+    contract.check_round_trip(model, case.inputs, expected, tmp_path)
+    contract.check_precision(case.make, case.inputs, expected)
+    if case.padded:
+        contract.check_padding(layer, case.inputs, case.padded)
+    contract.check_trains(model, case.inputs)
+
+
+@pytest.mark.parametrize(
+    "cls", [kp.layers.Attention, kp.layers.PerceiverEncoder, kp.models.ImageEncoder]
+)
+def test_an_unknown_key_is_named(cls):
+    with pytest.raises(ValueError, match="does not take.*num_heds"):
+        cls.from_config({"num_heds": 3})
+
+
+def test_a_missing_check_would_be_noticed():
+    """The contract can fail: a layer that forgets an argument does not pass."""
+
+    class Forgetful(kp.layers.LearnedQueries):
+        def __init__(self, num_queries, channels, extra=1, **kwargs):
+            super().__init__(num_queries, channels, **kwargs)
+
+    with pytest.raises(AttributeError, match="extra"):
+        contract.check_config(Forgetful(2, 3))
+    assert isinstance(Forgetful(2, 3), keras.layers.Layer)
