@@ -54,6 +54,7 @@ def attend(
     Raises:
         ValueError: wrong ranks, no keys, or `heads_at_once < 1`.
     """
+    query, key, value = map(ops.convert_to_tensor, (query, key, value))
     check_rank("query", query, (4,), "[B, H, N, K]")
     check_rank("key", key, (4,), "[B, H, M, K]")
     check_rank("value", value, (4,), "[B, H, M, V]")
@@ -106,6 +107,8 @@ def attend_folded(
     Returns:
         As `attend`.
     """
+    query, context = map(ops.convert_to_tensor, (query, context))
+    key_kernel, value_kernel = map(ops.convert_to_tensor, (key_kernel, value_kernel))
     shared = context[:, None]  # [B, 1, M, C]
     mask = _full_mask(mask, causal, query, shared)
     shared, _ = _without_unseen(mask, shared, shared)
@@ -116,7 +119,7 @@ def attend_folded(
     )
     out = _project_heads(out, ops.transpose(value_kernel, (1, 0, 2)))  # [B, H, N, V]
     if value_bias is not None:
-        bias = value_bias[None, :, None, :]  # [1, H, 1, V]
+        bias = ops.convert_to_tensor(value_bias)[None, :, None, :]  # [1, H, 1, V]
         out = out + (bias if row_sums is None else bias * row_sums)
     return (out, scores) if return_scores else out
 
