@@ -1,0 +1,43 @@
+"""Public checkpoints of other Perceiver libraries, read and written by weight tables.
+
+`keras_perceiver.presets.load(folder)` reads them; `to_huggingface` writes.
+"""
+
+from keras_perceiver.converters import huggingface, krasserm
+from keras_perceiver.converters.to_transformers import to_huggingface
+
+__all__ = ["describe", "to_huggingface"]
+
+SOURCES = {
+    "perceiver": huggingface.image_classifier,
+    "perceiver-io-image-classifier": krasserm.image_classifier,
+}
+
+
+def describe(folder, config):
+    """What the checkpoint in a folder is in this library's terms; reads no weights.
+
+    Args:
+        folder: in the layout of a Hugging Face hub repository.
+        config: content of its `config.json`.
+
+    Returns:
+        `(form, table, ignored)`: the model as the data that a preset's
+        `config.json` holds; rows `(our path, their tensor, transform)` of all
+        weights; and functions that are true for names of tensors to leave unused.
+
+    Raises:
+        ValueError: an unknown kind of model, or an option that is not reproduced.
+    """
+    model_type = config.get("model_type")
+    if model_type not in list(SOURCES):
+        raise ValueError(
+            f"`model_type` in {folder}/config.json must be one of {sorted(SOURCES)}. "
+            f"Received: {model_type!r}"
+        )
+    try:
+        return SOURCES[model_type](folder, config)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"The configuration in {folder} has a value of the wrong type: {error}"
+        ) from error

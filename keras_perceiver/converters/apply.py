@@ -1,0 +1,117 @@
+"""Copy tensors of a file into a model by a table: all of them, or none."""
+
+import concurrent.futures
+
+import keras
+import numpy as np
+
+
+def weight_shapes(make_model):
+    """Shapes of a model's weights by path, without allocating any.
+
+    Args:
+        make_model: function without arguments that builds the model.
+    """
+
+    def build():
+        with keras.StatelessScope(initialize_variables=False):
+            return {weight.path: tuple(weight.shape) for weight in make_model().weights}
+
+    # In a thread of its own, because Keras keeps a list, per thread, of variables
+    # yet to be initialized: the next scope to end would allocate these.
+    with concurrent.futures.ThreadPoolExecutor(1) as executor:
+        return executor.submit(build).result()
+
+
+def load_weights(make_model, tensors, table=None, ignored=()):
+    """A model with the weights of a file.
+
+    All names and shapes are compared before anything is allocated.
+
+    Args:
+        make_model: function without arguments that builds the model.
+        tensors: a `keras_perceiver.files.TensorFile`.
+        table: rows `(our path, their name, transform)`, transform being None or
+            `numpy.transpose`; None if the names are our paths.
+        ignored: functions of a name, true for tensors to leave unused.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: a weight without a tensor, a tensor without a use, or shapes
+            that differ.
+    """
+    rows = check_table(weight_shapes(make_model), tensors, table, ignored)
+    model = make_model()
+    weights = {weight.path: weight for weight in model.weights}
+    for ours, theirs, transform in rows:
+        value = tensors.read(theirs)
+        weights[ours].assign(transform(value) if transform else value)
+    return model
+
+
+def check_table(shapes, tensors, table=None, ignored=()):
+    """The rows of `table` as a list, checked: arguments as of `load_weights`."""
+    rows = [(path, path, None) for path in shapes] if table is None else list(table)
+    unset = set(shapes) - {ours for ours, _, _ in rows}
+    if unset:
+        raise ValueError(f"No tensor is mapped to {_some(unset)} of the model.")
+    missing = [(ours, theirs) for ours, theirs, _ in rows if theirs not in tensors.shapes]
+    if missing:
+        ours, theirs = missing[0]
+        raise ValueError(
+            f"{tensors.path} lacks tensor `{theirs}` for `{ours}` of shape "
+            f"{shapes.get(ours)}, and {len(missing) - 1} more."
+        )
+    for ours, theirs, transform in rows:
+        received = tensors.shapes[theirs]
+        if ours not in shapes:
+            raise ValueError(f"The model has no weight `{ours}` for tensor `{theirs}`.")
+        if (received[::-1] if transform else received) != shapes[ours]:
+            raise ValueError(
+                f"Tensor `{theirs}` in {tensors.path} does not fit `{ours}` of the model. "
+                f"Expected shape {shapes[ours][::-1] if transform else shapes[ours]}. "
+                f"Received: {received}"
+            )
+    unused = {
+        name
+        for name in set(tensors.shapes) - {theirs for _, theirs, _ in rows}
+        if not any(ignore(name) for ignore in ignored)
+    }
+    if unused:
+        name = min(unused)
+        raise ValueError(
+            f"The model has no use for {_some(unused)} in {tensors.path}. "
+            f"`{name}` has shape {tensors.shapes[name]}."
+        )
+    return rows
+
+
+def module_rows(ours, theirs, names=(("", ""),)):
+    """Rows of linear layers and layer norms: PyTorch's parameter names and ours.
+
+    Args:
+        ours: path of the layer that holds them.
+        theirs: name of the module that holds them.
+        names: pairs of our and their name of each, relative to those; norms are
+            told by a name that ends in `norm`.
+    """
+    for our_name, their_name in names:
+        path, module = _join("/", ours, our_name), _join(".", theirs, their_name)
+        if our_name.endswith("norm"):
+            yield f"{path}/gamma", f"{module}.weight", None
+            yield f"{path}/beta", f"{module}.bias", None
+        else:
+            yield f"{path}/kernel", f"{module}.weight", np.transpose
+            yield f"{path}/bias", f"{module}.bias", None
+
+
+def _join(separator, *parts):
+    return separator.join(part for part in parts if part)
+
+
+def _some(names):
+    names = sorted(names)
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(f"`{name}`" for name in names[:3]) + more

@@ -1,0 +1,160 @@
+"""krasserm/perceiver-io image classifiers, in the layout of its hub checkpoints.
+
+Reference: https://github.com/krasserm/perceiver-io, version 0.11.1.
+"""
+
+from keras_perceiver.converters.apply import module_rows
+from keras_perceiver.converters.processor import class_labels, read_processor
+
+# That library's defaults, where they matter to the numbers.
+ENCODER = {
+    "image_shape": [224, 224, 3],
+    "num_frequency_bands": 32,
+    "num_cross_attention_heads": 8,
+    "num_cross_attention_qk_channels": None,
+    "num_cross_attention_v_channels": None,
+    "num_cross_attention_layers": 1,
+    "first_cross_attention_layer_shared": False,
+    "cross_attention_widening_factor": 1,
+    "num_self_attention_heads": 8,
+    "num_self_attention_qk_channels": None,
+    "num_self_attention_v_channels": None,
+    "num_self_attention_layers_per_block": 8,
+    "num_self_attention_blocks": 1,
+    "first_self_attention_block_shared": True,
+    "self_attention_widening_factor": 1,
+    "dropout": 0.0,
+    "init_scale": 0.02,
+    "freeze": False,  # ignored by that library's image classifier, too
+}
+DECODER = {
+    "num_cross_attention_heads": 8,
+    "num_cross_attention_qk_channels": None,
+    "num_cross_attention_v_channels": None,
+    "cross_attention_widening_factor": 1,
+    "cross_attention_residual": True,
+    "dropout": 0.0,
+    "init_scale": 0.02,
+    "freeze": False,
+    "num_output_queries": 1,
+    "num_output_query_channels": 256,
+    "num_classes": 100,
+}
+MODEL = {
+    "encoder": None,
+    "decoder": None,
+    "num_latents": None,
+    "num_latent_channels": None,
+    "activation_checkpointing": False,
+    "activation_offloading": False,
+}
+
+ATTENTION = (
+    ("attention/query", "attention.q_proj"),
+    ("attention/key", "attention.k_proj"),
+    ("attention/value", "attention.v_proj"),
+    ("attention/output", "attention.o_proj"),
+)
+CROSS = (("query_norm", "q_norm"), ("context_norm", "kv_norm"), *ATTENTION)
+SELF = (("norm", "norm"), *ATTENTION)
+MLP = (("mlp_norm", "0"), ("mlp_in", "1"), ("mlp_out", "3"))
+
+
+def image_classifier(folder, config):
+    """`(form, table, ignored)` of a `perceiver-io-image-classifier` folder.
+
+    See `keras_perceiver.converters.describe`.
+    """
+    model = _with_defaults("model_config", config.get("model_config"), MODEL)
+    encoder = _with_defaults("encoder", model["encoder"], ENCODER)
+    decoder = _with_defaults("decoder", model["decoder"], DECODER)
+    image_shape = list(encoder["image_shape"])
+    query_channels = decoder["num_output_query_channels"]
+    form = {
+        "class_name": "ImageClassifier",
+        "config": {
+            "encoder": {
+                "class_name": "ImageEncoder",
+                "config": {
+                    "image_shape": image_shape,
+                    "num_bands": encoder["num_frequency_bands"],
+                    "num_latents": model["num_latents"],
+                    "latent_channels": model["num_latent_channels"],
+                    "cross_attention": _spec(encoder, "cross"),
+                    "self_attention": _spec(encoder, "self"),
+                    "num_cross_attentions": encoder["num_cross_attention_layers"],
+                    "num_blocks": encoder["num_self_attention_blocks"],
+                    "layers_per_block": encoder["num_self_attention_layers_per_block"],
+                    "share_first_cross_attention": encoder[
+                        "first_cross_attention_layer_shared"
+                    ],
+                    "share_first_block": encoder["first_self_attention_block_shared"],
+                    "init_scale": encoder["init_scale"],
+                    "remat": model["activation_checkpointing"],
+                },
+            },
+            "num_classes": decoder["num_classes"],
+            "query_channels": query_channels,
+            # There, channels default to those of the queries, not of the keys.
+            "cross_attention": _spec(decoder, "cross", query_channels),
+            "query_residual": decoder["cross_attention_residual"],
+            "init_scale": decoder["init_scale"],
+            "preprocessor": read_processor(
+                folder, image_shape, class_labels(config, decoder["num_classes"])
+            ),
+        },
+    }
+    return form, _table(form), (lambda name: name.endswith(".position_encoding"),)
+
+
+def _with_defaults(name, section, defaults):
+    if not isinstance(section, dict):
+        raise ValueError(
+            f"`{name}` must be an object in config.json. Received: {section!r}"
+        )
+    unknown = sorted(set(section) - set(defaults))
+    if unknown:
+        raise ValueError(
+            f"`{name}` in config.json has unknown keys {unknown}. Known: {sorted(defaults)}"
+        )
+    return {**defaults, **section}
+
+
+def _spec(section, kind, default_channels=None):
+    return {
+        "class_name": "AttentionSpec",
+        "config": {
+            "num_heads": section[f"num_{kind}_attention_heads"],
+            "qk_channels": section[f"num_{kind}_attention_qk_channels"] or default_channels,
+            "v_channels": section[f"num_{kind}_attention_v_channels"],
+            "widening_factor": section[f"{kind}_attention_widening_factor"],
+            "dropout": section["dropout"],
+        },
+    }
+
+
+def _table(form):
+    """Rows of the weights, made when asked for: the sizes are not checked yet."""
+    encoder = form["config"]["encoder"]["config"]
+    root = "backend_model."
+    yield "encoder/latents", f"{root}0.latent_provider._query", None
+    yield from _cross("encoder/first_cross_attention", f"{root}0.cross_attn_1")
+    if encoder["num_cross_attentions"] > 1 and not encoder["share_first_cross_attention"]:
+        yield from _cross("encoder/later_cross_attentions", f"{root}0.cross_attn_n")
+    blocks = [("first_block", "self_attn_1")]
+    if encoder["num_blocks"] > 1 and not encoder["share_first_block"]:
+        blocks.append(("later_blocks", "self_attn_n"))
+    for ours, theirs in blocks:
+        for i in range(encoder["layers_per_block"]):
+            layer, module = f"encoder/{ours}/layer_{i}", f"{root}0.{theirs}.{i}"
+            yield from module_rows(layer, f"{module}.0.module", SELF)
+            yield from module_rows(layer, f"{module}.1.module", MLP)
+    residual = form["config"]["query_residual"]
+    yield "query/queries", f"{root}1.output_query_provider._query", None
+    yield from _cross("decoder/cross_attention", f"{root}1.cross_attn", residual)
+    yield from module_rows("logits", f"{root}1.output_adapter.linear")
+
+
+def _cross(ours, theirs, residual=True):
+    yield from module_rows(ours, f"{theirs}.0.module" if residual else f"{theirs}.0", CROSS)
+    yield from module_rows(ours, f"{theirs}.1.module", MLP)

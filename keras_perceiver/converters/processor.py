@@ -1,0 +1,71 @@
+"""Image processors and class labels of Hugging Face folders."""
+
+import os
+
+from keras_perceiver.files import read_json
+
+# What transformers' PerceiverImageProcessor does by default.
+IMAGENET_PROCESSOR = {
+    "do_center_crop": True,
+    "crop_size": {"height": 256, "width": 256},
+    "do_resize": True,
+    "size": {"height": 224, "width": 224},
+    "resample": 3,  # bicubic
+    "do_rescale": True,
+    "rescale_factor": 1 / 255,
+    "do_normalize": True,
+    "image_mean": [0.485, 0.456, 0.406],
+    "image_std": [0.229, 0.224, 0.225],
+}
+
+
+def read_settings(folder):
+    """Settings in `preprocessor_config.json` over their defaults; None without one."""
+    path = os.path.join(folder, "preprocessor_config.json")
+    return {**IMAGENET_PROCESSOR, **read_json(path)} if os.path.exists(path) else None
+
+
+def read_processor(folder, image_shape, labels, default=None):
+    """Form of an `ImagePreprocessor` that does what the folder's processor does.
+
+    Args:
+        folder: that may hold a `preprocessor_config.json`.
+        image_shape: `[height, width, channels]` of the model.
+        labels: of the classes, or None.
+        default: settings if there is no such file; None for a plain preprocessor.
+
+    Raises:
+        ValueError: a processor that does something else than crop, resize and
+            normalise.
+    """
+    settings = read_settings(folder) or default
+    config = {"image_shape": image_shape, "labels": labels}
+    if settings is not None:
+        factor = settings["rescale_factor"] if settings["do_rescale"] else None
+        if factor is None or abs(factor * 255 - 1) > 1e-6 or settings["resample"] != 3:
+            raise ValueError(
+                "preprocessor_config.json must rescale by 1/255 and resize with "
+                "`resample` 3 (bicubic). Received: "
+                f"do_rescale={settings['do_rescale']}, rescale_factor={factor}, "
+                f"resample={settings['resample']}"
+            )
+        normalize = settings["do_normalize"]
+        config["mean"] = settings["image_mean"] if normalize else 0.0
+        config["std"] = settings["image_std"] if normalize else 1.0
+        if settings["do_center_crop"]:
+            config["crop"] = image_size(settings)[0] / image_size(settings, "crop_size")[0]
+    return {"class_name": "ImagePreprocessor", "config": config}
+
+
+def image_size(settings, key="size"):
+    """`[height, width]` of a processor's size, which may be one number."""
+    size = settings[key]
+    return [size["height"], size["width"]] if isinstance(size, dict) else [size, size]
+
+
+def class_labels(config, num_classes):
+    """Labels in a config's `id2label`; None if there are none but made-up ones."""
+    names = config.get("id2label") or {}
+    labels = [names.get(str(i)) for i in range(len(names))]
+    made_up = [f"LABEL_{i}" for i in range(len(names))]
+    return labels if labels != made_up and len(names) == num_classes else None

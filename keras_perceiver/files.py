@@ -1,0 +1,209 @@
+"""Reading files that nobody vouches for, and writing folders that are never half there."""
+
+import contextlib
+import ctypes
+import errno
+import json
+import os
+import secrets
+import shutil
+import stat
+
+import ml_dtypes  # noqa: F401 (lets numpy read bfloat16 tensors)
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+MAX_JSON_BYTES = 4 * 2**20
+FLOAT_TYPES = ("F64", "F32", "F16", "BF16")
+
+
+def read_json(path, max_bytes=MAX_JSON_BYTES):
+    """The JSON object in a file.
+
+    Args:
+        path: of the file.
+        max_bytes: size above which it is refused unread.
+
+    Returns:
+        A dict.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not a regular file, too large, or not a JSON object.
+    """
+    check_regular(path)
+    if os.path.getsize(path) > max_bytes:
+        raise ValueError(
+            f"{path} must not be larger than {max_bytes} bytes. "
+            f"Received: {os.path.getsize(path)} bytes"
+        )
+    try:
+        with open(path, encoding="utf-8") as file:
+            value = json.load(file, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not valid JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise ValueError(
+            f"{path} must hold a JSON object. Received: {type(value).__name__}"
+        )
+    return value
+
+
+def write_json(path, value):
+    """Write a JSON object, readably."""
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(value, file, indent=2, allow_nan=False)
+        file.write("\n")
+
+
+class TensorFile:
+    """Tensors of a safetensors file: shapes first, values one at a time.
+
+    Args:
+        path: of the file. Its header is checked against its size here.
+
+    Attributes:
+        shapes: shape of each tensor by name.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: truncated, corrupt, or a tensor that does not hold floats.
+    """
+
+    def __init__(self, path):
+        check_regular(path)
+        self.path = path
+        with self._naming_errors():
+            self._file = safe_open(path, framework="np")
+            slices = {name: self._file.get_slice(name) for name in self._file.keys()}  # noqa: SIM118
+            self.shapes = {name: tuple(x.get_shape()) for name, x in slices.items()}
+            types = {name: x.get_dtype() for name, x in slices.items()}
+        for name, dtype in types.items():
+            if dtype not in FLOAT_TYPES:
+                raise ValueError(
+                    f"Tensor `{name}` in {path} must be of one of the types "
+                    f"{FLOAT_TYPES}. Received: {dtype}"
+                )
+
+    def read(self, name):
+        """Values of a tensor as a numpy array in float32."""
+        with self._naming_errors():
+            return self._file.get_tensor(name).astype("float32")
+
+    @contextlib.contextmanager
+    def _naming_errors(self):
+        try:
+            yield
+        except SafetensorError as error:
+            raise ValueError(
+                f"{self.path} is not a complete safetensors file: {error}"
+            ) from None
+
+
+def write_tensors(path, tensors, metadata=None):
+    """Write numpy arrays by name as a safetensors file.
+
+    Raises:
+        OSError: the file could not be written, for example for lack of space.
+    """
+    tensors = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
+    try:
+        save_file(tensors, path, metadata)
+    except SafetensorError as error:
+        raise OSError(f"Could not write {path}: {error}") from None
+
+
+@contextlib.contextmanager
+def atomic_folder(path):
+    """A folder that appears complete, or not at all.
+
+    Yields a new folder beside `path` to write into. On success it takes the place
+    of `path`; on an error it is removed, and what was at `path` stays. A process
+    killed midway leaves at most a hidden folder `.NAME.*.partial` beside it.
+
+    Args:
+        path: of the folder; parents are created.
+
+    Raises:
+        ValueError: `path` is a file, or a folder with something in it that the new
+            one would not replace.
+        OSError: `path` cannot be written.
+    """
+    path = os.path.realpath(path)
+    parent, name = os.path.split(path)
+    if os.path.exists(path) and not os.path.isdir(path):
+        raise ValueError(f"{path} must be a folder to write. Received: a file")
+    fresh = os.path.join(parent, f".{name}.{secrets.token_hex(4)}.partial")
+    try:
+        os.makedirs(parent, exist_ok=True)
+        os.mkdir(fresh)
+    except OSError as error:
+        raise OSError(
+            error.errno, f"Cannot write into {parent} ({error.strerror})", path
+        ) from None
+    try:
+        yield fresh
+        _sync(fresh)
+        _replace(fresh, path)
+    finally:
+        # The new folder after an error, the old one after an exchange.
+        shutil.rmtree(fresh, ignore_errors=True)
+    _sync_one(parent)
+
+
+def check_regular(path):
+    """Raise unless `path` is a regular file: a pipe or device could block for ever."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise ValueError(f"{path} must be a regular file.")
+
+
+def _replace(fresh, path):
+    if not os.path.isdir(path):
+        os.rename(fresh, path)
+        return
+    foreign = sorted(set(os.listdir(path)) - set(os.listdir(fresh)))
+    if foreign:
+        raise ValueError(
+            f"{path} must be a new or empty folder, or one that this call wrote before: "
+            f"it would be replaced, and with it {foreign[:5]}"
+        )
+    if not _exchange(fresh, path):
+        # No atomic exchange here: for a moment there is no folder at `path`.
+        old = f"{fresh}.old"
+        os.rename(path, old)
+        os.rename(fresh, path)
+        shutil.rmtree(old)
+
+
+def _exchange(one, other):
+    """Swap two folders in one step, where the system can: whether it could."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        return False
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    if rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+        return False
+    raise OSError(code, os.strerror(code), other)
+
+
+def _sync(folder):
+    for root, _, names in os.walk(folder):
+        for name in names:
+            _sync_one(os.path.join(root, name))
+        _sync_one(root)
+
+
+def _sync_one(path):
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _refuse_constant(name):
+    raise ValueError(f"{name} is not a JSON number")

@@ -1,0 +1,74 @@
+"""Architectures by name: data only, where they differ from the defaults."""
+
+
+def _classifier(encoder, num_classes=1000, **config):
+    return {
+        "class_name": "ImageClassifier",
+        "config": {
+            "encoder": {"class_name": "ImageEncoder", "config": encoder},
+            "num_classes": num_classes,
+            **config,
+        },
+    }
+
+
+def _spec(**config):
+    return {"class_name": "AttentionSpec", "config": config}
+
+
+IMAGENET = {
+    "image_shape": (224, 224, 3),
+    "num_latents": 512,
+    "latent_channels": 1024,
+    "num_blocks": 8,
+}
+IMAGENET_PREPROCESSOR = {
+    "class_name": "ImagePreprocessor",
+    "config": {
+        "image_shape": (224, 224, 3),
+        "mean": (0.485, 0.456, 0.406),
+        "std": (0.229, 0.224, 0.225),
+        "crop": 224 / 256,
+    },
+}
+MNIST = {
+    "image_shape": (28, 28, 1),
+    "num_bands": 32,
+    "num_latents": 32,
+    "latent_channels": 128,
+    "num_blocks": 3,
+    "layers_per_block": 3,
+    "share_first_block": False,
+    "init_scale": 0.1,
+}
+
+ARCHITECTURES = {
+    # arXiv 2107.14795, table 6 (config A, 2-D Fourier features).
+    "perceiver_io_imagenet_fourier": _classifier(
+        IMAGENET, preprocessor=IMAGENET_PREPROCESSOR
+    ),
+    # krasserm/perceiver-io, MNIST training example of version 0.11.
+    "perceiver_io_mnist": _classifier(
+        {
+            **MNIST,
+            "num_cross_attentions": 2,
+            "cross_attention": _spec(num_heads=1, dropout=0.1),
+            "self_attention": _spec(dropout=0.1),
+        },
+        num_classes=10,
+        cross_attention=_spec(num_heads=1, dropout=0.1),
+        init_scale=0.1,
+    ),
+    # The same of version 0.4: one cross-attention, no dropout.
+    "perceiver_io_mnist_small": _classifier(MNIST, num_classes=10, init_scale=0.1),
+    # arXiv 2103.03206, table 6: 8 cross-attentions, interleaved.
+    "perceiver_imagenet": _classifier(
+        {**IMAGENET, "num_cross_attentions": 8},
+        head="average",
+        preprocessor=IMAGENET_PREPROCESSOR,
+    ),
+    # The same table: 1 cross-attention.
+    "perceiver_imagenet_single_cross": _classifier(
+        IMAGENET, head="average", preprocessor=IMAGENET_PREPROCESSOR
+    ),
+}
