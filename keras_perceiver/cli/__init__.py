@@ -1,0 +1,63 @@
+"""The command line: `keras-perceiver fit | evaluate | predict | export | presets`.
+
+Each command is imported when it is asked for: `--help` costs no TensorFlow.
+"""
+
+import importlib
+import os
+import sys
+
+from keras_perceiver.cli.errors import CommandLineError, quiet_start, user_errors
+
+COMMANDS = {
+    "fit": ("train", "train a model and write a run folder: fit image-classifier --help"),
+    "evaluate": ("use", "accuracy of a trained model on held-out data"),
+    "predict": ("use", "classes of image files"),
+    "export": ("use", "write a TensorFlow SavedModel"),
+    "presets": ("use", "list the models that can be loaded by name"),
+}
+
+
+def main(argv=None):
+    """Run a command.
+
+    Args:
+        argv: arguments; None for those of the process.
+
+    Returns:
+        The exit code: 0, or 2 after one line on standard error that says which
+        option or value is wrong.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if not argv or argv[0] in ("-h", "--help"):
+        print(_help())
+        return 0 if argv else 2
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        if argv[0] not in COMMANDS:
+            raise CommandLineError(
+                f"unknown command {argv[0]!r}; expected one of {', '.join(COMMANDS)}"
+            )
+        with user_errors(), quiet_start():
+            module = importlib.import_module(f"keras_perceiver.cli.{COMMANDS[argv[0]][0]}")
+        getattr(module, argv[0])(argv[1:])
+    except CommandLineError as error:
+        print(f"keras-perceiver: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _help():
+    width = max(map(len, COMMANDS))
+    return "\n".join(
+        [
+            "usage: keras-perceiver COMMAND [OPTIONS]",
+            "",
+            "Perceiver models for Keras 3.",
+            "",
+            *(f"  {name:{width}}  {text}" for name, (_, text) in COMMANDS.items()),
+            "",
+            "keras-perceiver COMMAND --help shows a command's options. The environment",
+            "variable KERAS_BACKEND chooses tensorflow (the default), jax or torch.",
+        ]
+    )

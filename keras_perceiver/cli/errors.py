@@ -1,0 +1,82 @@
+"""Errors of the user's, told in one line."""
+
+import contextlib
+import os
+import re
+import sys
+import tempfile
+
+
+class CommandLineError(Exception):
+    """Something the user can mend: one line, exit code 2, no traceback."""
+
+    def __init__(self, message):
+        super().__init__(" ".join(str(message).split()))
+
+
+@contextlib.contextmanager
+def user_errors():
+    """Turn errors that checks raise on purpose into a `CommandLineError`.
+
+    Around what comes before the work: an error in the work itself is a bug, whose
+    traceback is wanted.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise CommandLineError(
+            f"{error}: install the extra that brings it, as in pip install "
+            "'keras-perceiver[tensorflow,data,cli]', or choose another KERAS_BACKEND"
+        ) from error
+    except (ValueError, OSError) as error:
+        raise CommandLineError(error) from error
+
+
+@contextlib.contextmanager
+def quiet_start():
+    """Hold back what TensorFlow's native code writes to standard error on import.
+
+    Six lines on every start would bury the one that matters. If the import fails,
+    they may say why, and are shown.
+    """
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as notes:
+        os.dup2(notes.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            notes.seek(0)
+            os.write(stderr, notes.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+def summary(message, names):
+    r"""The line of a jsonargparse message that says what is wrong.
+
+    Args:
+        message: of the error; many lines where a value may have several types.
+        names: for options that take a name: option to known names.
+
+    Example:
+
+    >>> message = 'Parser key "data":\n  Errors:\n    - Option \'sed\' is not accepted'
+    >>> summary(message, {})
+    "--data: option 'sed' is not accepted"
+    """
+    key = re.search(r'Parser key "([\w.]+)"', message)
+    option = f"--{key[1]}: " if key else ""
+    unknown = re.search(r"Expected a dot import path string: (\S+)", message)
+    if key and unknown and key[1] in names:
+        return f"{option}unknown name {unknown[1]!r}; expected one of {names[key[1]]}"
+    refused = re.search(r"Option ('\S+') is not accepted", message)
+    if refused:
+        return f"{option}option {refused[1]} is not accepted"
+    required = re.match(r"the following arguments are required: (.*)", message)
+    if required:
+        return "required: " + ", ".join(f"--{name}" for name in required[1].split(", "))
+    return option + re.sub(r'^Parser key "[\w.]+":\s*', "", message)

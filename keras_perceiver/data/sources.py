@@ -1,0 +1,247 @@
+"""Labelled images by random access: embedded, in folders, or of tensorflow-datasets."""
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from keras_perceiver.preprocessing.images import check_finite
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageData:
+    """A data set of labelled images, split in two.
+
+    Args:
+        train: records to train on: a sequence of `(image, label)`.
+        test: records held out.
+        labels: names of the classes.
+
+    Example:
+
+    >>> data = digits()
+    >>> len(data.train), len(data.test), data.labels[7]
+    (1437, 360, '7')
+    >>> image, label = data.test[0]
+    >>> image.shape
+    (8, 8, 1)
+    """
+
+    train: Sequence
+    test: Sequence
+    labels: list[str]
+
+
+class ArraySource(Sequence):
+    """Images and labels in memory, checked once: no bad record gets past this.
+
+    Args:
+        images: `[n, height, width, channels]`, uint8, or floats in [0, 1].
+        labels: `[n]`, integers from 0.
+
+    Raises:
+        ValueError: another rank, no image, pixels that are NaN or out of range,
+            labels that are not one non-negative integer an image.
+
+    Example:
+
+    >>> source = ArraySource(np.zeros((5, 8, 8, 1), "uint8"), np.arange(5))
+    >>> source[3][1]
+    3
+    """
+
+    def __init__(self, images, labels):
+        images, labels = np.asarray(images), np.asarray(labels)
+        if images.ndim != 4 or 0 in images.shape:
+            raise ValueError(
+                "`images` must be a non-empty array [n, height, width, channels]. "
+                f"Received: images.shape={images.shape}"
+            )
+        if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
+            raise ValueError(
+                f"`labels` must be {len(images)} integers, one an image. Received: "
+                f"labels.shape={labels.shape}, dtype={labels.dtype}"
+            )
+        if labels.min() < 0:
+            raise ValueError(f"`labels` must be 0 or more. Received: {labels.min()}")
+        if images.dtype != np.uint8:
+            images = images.astype("float32")
+            check_finite("images", images)
+            if images.min() < 0 or images.max() > 1:
+                raise ValueError(
+                    "`images` must be uint8 or hold values in [0, 1]. Received values "
+                    f"from {images.min():g} to {images.max():g}"
+                )
+        self.images = images
+        self.labels = labels
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, index):
+        return self.images[index], int(self.labels[index])
+
+    def __repr__(self):
+        return f"ArraySource({self.images.shape}, {self.images.dtype})"
+
+
+def digits(test_size: int = 360, seed: int = 0) -> ImageData:
+    """Handwritten digits, 8 x 8 grey pixels, that come with scikit-learn.
+
+    1797 real digits, from the test set of UCI's "Optical Recognition of
+    Handwritten Digits".
+
+    Args:
+        test_size: number of digits held out, with every class in proportion.
+        seed: of the split.
+
+    Returns:
+        An `ImageData` of float32 images `[8, 8, 1]` in [0, 1].
+    """
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    images, labels = load_digits(return_X_y=True)
+    images = (images / 16).reshape(-1, 8, 8, 1).astype("float32")
+    train, test, train_labels, test_labels = train_test_split(
+        images, labels, test_size=test_size, random_state=seed, stratify=labels
+    )
+    return ImageData(
+        ArraySource(train, train_labels),
+        ArraySource(test, test_labels),
+        [str(i) for i in range(10)],
+    )
+
+
+class FileSource(Sequence):
+    """Image files and their labels, read when asked for."""
+
+    def __init__(self, paths, labels):
+        self.paths = paths
+        self.labels = labels
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __getitem__(self, index):
+        from PIL import Image
+
+        with Image.open(self.paths[index]) as image:
+            pixels = np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB"))
+        return np.atleast_3d(pixels), int(self.labels[index])
+
+    def __repr__(self):
+        return f"FileSource({len(self)} files)"
+
+
+def image_folder(path: str, test_fraction: float = 0.2, seed: int = 0) -> ImageData:
+    """Images in `path/<class>/<any name>.png` (or `.jpg`, `.jpeg`).
+
+    Args:
+        path: folder with one sub-folder a class; its name is the class's.
+        test_fraction: fraction held out, with every class in proportion.
+        seed: of the split.
+
+    Returns:
+        An `ImageData` of uint8 images `[height, width, 1 or 3]`, of any sizes.
+
+    Raises:
+        ValueError: `path` is no folder, or has fewer than two classes, or a class
+            has fewer than two images.
+    """
+    from sklearn.model_selection import train_test_split
+
+    root = pathlib.Path(path)
+    if not root.is_dir():
+        raise ValueError(f"`path` must be a folder. Received: path={path}")
+    files = {
+        folder.name: sorted(
+            f for f in folder.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES
+        )
+        for folder in sorted(root.iterdir())
+        if folder.is_dir()
+    }
+    if len(files) < 2 or min(map(len, files.values())) < 2:
+        counts = {name: len(paths) for name, paths in files.items()}
+        raise ValueError(
+            "`path` must hold a sub-folder for each of two or more classes, with two or "
+            f"more {', '.join(IMAGE_SUFFIXES)} files each. Received: path={path} with "
+            f"{counts}"
+        )
+    paths = [path for paths in files.values() for path in paths]
+    labels = np.repeat(np.arange(len(files)), [len(paths) for paths in files.values()])
+    train, test, train_labels, test_labels = train_test_split(
+        paths, labels, test_size=test_fraction, random_state=seed, stratify=labels
+    )
+    return ImageData(
+        FileSource(train, train_labels), FileSource(test, test_labels), list(files)
+    )
+
+
+class TensorFlowDatasetsSource(Sequence):
+    """A split of a tensorflow-datasets image set."""
+
+    def __init__(self, data_source):
+        self.data_source = data_source
+
+    def __len__(self):
+        return len(self.data_source)
+
+    def __getitem__(self, index):
+        record = self.data_source[int(index)]
+        return record["image"], int(record["label"])
+
+    def __repr__(self):
+        return f"TensorFlowDatasetsSource({len(self)} records)"
+
+
+def tfds(
+    name: str,
+    data_dir: str | None = None,
+    train_split: str = "train",
+    test_split: str = "test",
+) -> ImageData:
+    """An image set of tensorflow-datasets by name, downloaded on first use.
+
+    Args:
+        name: for example `mnist`, `cifar10`, or `imagenet2012` (whose files you
+            download yourself, and whose held-out split is `validation`).
+        data_dir: where tensorflow-datasets keeps its files; None for its own place.
+        train_split: split to train on; `train[:90%]` and the like work.
+        test_split: split held out.
+
+    Returns:
+        An `ImageData` of uint8 images.
+
+    Raises:
+        ValueError: the set does not have an image and a class label, or lacks a split.
+    """
+    import tensorflow_datasets
+
+    # Random access needs files in this format, and no TensorFlow to read them.
+    builder = tensorflow_datasets.builder(
+        name, data_dir=data_dir, file_format="array_record"
+    )
+    features = builder.info.features
+    if not {"image", "label"} <= set(features) or not hasattr(features["label"], "names"):
+        raise ValueError(
+            "`name` must be a set with features 'image' and 'label'. Received: "
+            f"name={name} with {sorted(features)}"
+        )
+    builder.download_and_prepare()
+    for argument, split in (("train_split", train_split), ("test_split", test_split)):
+        if split.split("[")[0] not in builder.info.splits:
+            raise ValueError(
+                f"`{argument}` must be one of {sorted(builder.info.splits)}. "
+                f"Received: {argument}={split}"
+            )
+    return ImageData(
+        *(
+            TensorFlowDatasetsSource(builder.as_data_source(split=split))
+            for split in (train_split, test_split)
+        ),
+        list(features["label"].names),
+    )

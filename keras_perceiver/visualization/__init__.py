@@ -1,0 +1,6 @@
+"""Pictures of what a model does, drawn without a display."""
+
+from keras_perceiver.visualization.attention import attention_maps, plot_attention_maps
+from keras_perceiver.visualization.curves import plot_learning_curve, read_history
+
+__all__ = ["attention_maps", "plot_attention_maps", "plot_learning_curve", "read_history"]
