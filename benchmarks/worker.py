@@ -1,0 +1,91 @@
+"""One process, one arm: answers requests in JSON lines. See `harness.Worker`."""
+
+import json
+import os
+import resource
+import sys
+import time
+
+START = time.perf_counter()
+
+
+def status_mb(field):
+    """A memory field of this process, VmRSS or VmHWM (the peak), in MB."""
+    with open("/proc/self/status") as file:
+        line = next(line for line in file if line.startswith(field))
+    return int(line.split()[1]) * 1024 / 1e6
+
+
+def reset_peak():
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")
+
+
+class Server:
+    def build(self, job, arm, quick):
+        import arms
+        from jobs import get_job
+
+        self.arm = arms.build(arm, get_job(job, quick))
+        self.built_mb = status_mb("VmRSS")
+        return {
+            "build_s": time.perf_counter() - START,
+            "built_mb": self.built_mb,
+            "parameters": self.arm.parameters(),
+        }
+
+    def first(self):
+        first_s = self.step()["wall_s"]
+        self.compile_peak_mb = (
+            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+        )
+        reset_peak()
+        return {"first_s": first_s}
+
+    def step(self):
+        wall, cpu = time.perf_counter(), time.process_time()
+        self.arm.step()
+        return {
+            "wall_s": time.perf_counter() - wall,
+            "cpu_s": time.process_time() - cpu,
+        }
+
+    def memory(self):
+        """Peaks: of the timed steps alone, what they add to the model, and of all."""
+        peak = status_mb("VmHWM")
+        return {
+            "peak_mb": peak,
+            "peak_over_built_mb": peak - self.built_mb,
+            "peak_with_first_mb": max(self.compile_peak_mb, peak),
+        }
+
+    def flops(self):
+        formula, executed = getattr(self.arm, "formula_flops", lambda: (None, None))()
+        return {
+            "flops": self.arm.flops(),
+            "formula_flops": formula,
+            "formula_executed_flops": executed,
+        }
+
+    def save(self, path):
+        self.arm.save(path)
+        return {}
+
+    def compare(self, path):
+        difference, size = self.arm.compare(path)
+        return {"difference": difference, "size": size}
+
+
+def main():
+    # Answers own the real stdout; what libraries print goes to stderr.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    server = Server()
+    for line in sys.stdin:
+        request = json.loads(line)
+        answer = getattr(server, request.pop("do"))(**request)
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()
