@@ -108,10 +108,13 @@ def write_tensors(path, tensors, metadata=None):
         OSError: the file could not be written, for example for lack of space.
     """
     tensors = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
+    with open(path, "wb"):
+        mode = os.stat(path).st_mode
     try:
         save_file(tensors, path, metadata)
     except SafetensorError as error:
         raise OSError(f"Could not write {path}: {error}") from None
+    os.chmod(path, mode)  # `save_file` lets nobody else read it
 
 
 @contextlib.contextmanager

@@ -37,7 +37,7 @@ def describe(folder, config):
         )
     try:
         return SOURCES[model_type](folder, config)
-    except (AttributeError, KeyError, TypeError) as error:
+    except (ArithmeticError, AttributeError, KeyError, TypeError) as error:
         raise ValueError(
             f"The configuration in {folder} has a value of the wrong type: {error}"
         ) from error

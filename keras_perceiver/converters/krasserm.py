@@ -36,7 +36,7 @@ DECODER = {
     "dropout": 0.0,
     "init_scale": 0.02,
     "freeze": False,
-    "num_output_queries": 1,
+    "num_output_queries": 1,  # likewise: always 1
     "num_output_query_channels": 256,
     "num_classes": 100,
 }

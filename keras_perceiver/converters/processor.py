@@ -1,5 +1,6 @@
 """Image processors and class labels of Hugging Face folders."""
 
+import math
 import os
 
 from keras_perceiver.files import read_json
@@ -41,8 +42,8 @@ def read_processor(folder, image_shape, labels, default=None):
     settings = read_settings(folder) or default
     config = {"image_shape": image_shape, "labels": labels}
     if settings is not None:
-        factor = settings["rescale_factor"] if settings["do_rescale"] else None
-        if factor is None or abs(factor * 255 - 1) > 1e-6 or settings["resample"] != 3:
+        factor = settings["rescale_factor"] if settings["do_rescale"] else 1.0
+        if not math.isclose(factor, 1 / 255, rel_tol=1e-6) or settings["resample"] != 3:
             raise ValueError(
                 "preprocessor_config.json must rescale by 1/255 and resize with "
                 "`resample` 3 (bicubic). Received: "

@@ -110,9 +110,8 @@ def _file(folder, name):
     path = os.path.join(folder, name)
     if os.path.exists(path):
         return path
-    pickles = [
-        x for x in os.listdir(folder) if x.endswith((".bin", ".pt", ".pth", ".ckpt"))
-    ]
+    pickled = (".bin", ".pt", ".pth", ".ckpt")
+    pickles = sorted(x for x in os.listdir(folder) if x.endswith(pickled))
     if name == WEIGHTS and pickles:
         raise ValueError(
             f"{folder} holds pickled weights, {pickles}: reading them "
