@@ -7,7 +7,7 @@ import re
 
 import jsonargparse  # noqa: TID253 (this module is imported by commands only)
 import yaml
-from jsonargparse.typing import class_from_function  # noqa: TID253
+from jsonargparse.typing import PositiveInt, class_from_function  # noqa: TID253
 
 from keras_perceiver import data
 from keras_perceiver.cli.errors import CommandLineError, summary
@@ -139,7 +139,9 @@ class Parser(jsonargparse.ArgumentParser):
             help=f"Where images come from: {self.names['data']}. Their options: "
             "--data.help=NAME.",
         )
-        self.add_argument("--batch_size", type=int, default=64, help="Images per batch.")
+        self.add_argument(
+            "--batch_size", type=PositiveInt, default=64, help="Images per batch."
+        )
 
 
 def model_options():

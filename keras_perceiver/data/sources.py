@@ -191,7 +191,8 @@ class TensorFlowDatasetsSource(Sequence):
         return len(self.data_source)
 
     def __getitem__(self, index):
-        record = self.data_source[int(index)]
+        # Through `range` an index past the end is the IndexError that ends a loop.
+        record = self.data_source[range(len(self))[index]]
         return record["image"], int(record["label"])
 
     def __repr__(self):
@@ -232,12 +233,6 @@ def tfds(
             f"name={name} with {sorted(features)}"
         )
     builder.download_and_prepare()
-    for argument, split in (("train_split", train_split), ("test_split", test_split)):
-        if split.split("[")[0] not in builder.info.splits:
-            raise ValueError(
-                f"`{argument}` must be one of {sorted(builder.info.splits)}. "
-                f"Received: {argument}={split}"
-            )
     return ImageData(
         *(
             TensorFlowDatasetsSource(builder.as_data_source(split=split))

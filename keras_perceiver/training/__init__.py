@@ -1,5 +1,7 @@
 """Training: what `model.fit` needs and Keras does not have."""
 
+from keras_perceiver.training.distribution import data_parallel, fully_sharded
+from keras_perceiver.training.lora import enable_lora
 from keras_perceiver.training.schedules import warmup_cosine
 
-__all__ = ["warmup_cosine"]
+__all__ = ["data_parallel", "enable_lora", "fully_sharded", "warmup_cosine"]

@@ -1,0 +1,27 @@
+# KERAS_BACKEND=tensorflow (the default), jax or torch chooses the backend.
+KERAS_BACKEND ?= tensorflow
+export KERAS_BACKEND
+PYTHON ?= python3
+BIN := .venv/bin
+RUN := runs/digits
+
+# A SavedModel takes TensorFlow to write and to serve, whatever trained the model.
+comma := ,
+backends := tensorflow$(if $(filter-out tensorflow,$(KERAS_BACKEND)),$(comma)$(KERAS_BACKEND))
+# Keras leaves XLA off for TensorFlow on a CPU, where it halves the time of this model.
+fit_options := $(if $(filter tensorflow,$(KERAS_BACKEND)),--jit_compile=true)
+
+.PHONY: demo
+
+demo: .venv/demo-$(KERAS_BACKEND)
+	$(BIN)/keras-perceiver fit image-classifier --config configs/digits.yaml \
+	    --output=$(RUN) --overwrite=true $(fit_options)
+ifeq ($(KERAS_BACKEND),torch)
+	KERAS_BACKEND=tensorflow $(BIN)/keras-perceiver export $(RUN) --output=$(RUN)/saved_model
+endif
+	$(BIN)/python examples/serve_saved_model.py $(RUN)/saved_model
+
+.venv/demo-$(KERAS_BACKEND): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -c constraints.txt -e '.[$(backends),data,cli]'
+	touch $@

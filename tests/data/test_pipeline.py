@@ -1,0 +1,160 @@
+"""The pipeline: order, seeds, resuming, augmentation, and what `fit` makes of it."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_perceiver as kp
+from keras_perceiver.data import ArraySource, Augmentation, batches
+
+
+@pytest.fixture
+def model():
+    encoder = kp.models.ImageEncoder(
+        (4, 4, 1), num_bands=2, num_latents=2, latent_channels=8, layers_per_block=1
+    )
+    return kp.models.ImageClassifier(encoder, num_classes=10)
+
+
+@pytest.fixture
+def source():
+    """Ten images that tell their label by their brightness."""
+    labels = np.arange(10)
+    return ArraySource(np.full((10, 4, 4, 1), labels[:, None, None, None] / 10), labels)
+
+
+def labels_of(dataset, steps):
+    return [dataset[i][1].tolist() for i in range(steps)]
+
+
+def test_without_a_seed_each_record_once_in_order(model, source):
+    dataset = batches(source, model, batch_size=4)
+    assert labels_of(dataset, len(dataset)) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    images, labels = dataset[0]
+    assert images.dtype == np.float32 and labels.dtype == np.int32
+    np.testing.assert_allclose(images, model.preprocessor(source.images[:4]))
+
+
+def test_every_epoch_has_its_own_order_and_every_record_with_its_label(model, source):
+    dataset = batches(source, model, batch_size=5, seed=0)
+    epochs = [[*dataset[i][1].tolist(), *dataset[i + 1][1].tolist()] for i in (0, 2, 4)]
+    assert [sorted(epoch) for epoch in epochs] == [list(range(10))] * 3
+    assert epochs[0] != epochs[1] != epochs[2] != sorted(epochs[0])
+    images, labels = dataset[3]
+    np.testing.assert_allclose(images[:, 0, 0, 0], (labels / 10 - 0.5) / 0.5, atol=1e-6)
+
+
+def test_same_seed_same_batches_and_a_resumed_run_sees_the_same(model, source):
+    def dataset(seed):
+        augmentation = Augmentation(shift=1, rotate=20, zoom=0.1)
+        return batches(source, model, 4, seed=seed, augmentation=augmentation)
+
+    first, again, resumed = dataset(3), dataset(3), dataset(3)[5:]
+    for step in range(8):
+        np.testing.assert_array_equal(first[step][0], again[step][0])
+    for step in range(3):
+        np.testing.assert_array_equal(first[step + 5][0], resumed[step][0])
+    assert labels_of(first, 4) != labels_of(dataset(4), 4)
+
+
+def test_augmentation_differs_by_epoch(model, source):
+    one = ArraySource(np.tile(np.eye(4)[None, ..., None], (2, 1, 1, 1)), np.zeros(2, int))
+    dataset = batches(one, model, 2, seed=0, augmentation=Augmentation(rotate=30))
+    assert np.abs(dataset[0][0] - dataset[1][0]).max() > 0.1
+
+
+def test_fit_sees_a_new_order_each_epoch_and_all_held_out_records_once(model, source):
+    """On every backend the sequence of the pipeline, none lost between epochs."""
+    seen = []
+
+    expected = labels_of(batches(source, model, 5, seed=0), 6)
+
+    class Record(keras.losses.Loss):
+        def call(self, y_true, y_pred):
+            seen.append(keras.ops.convert_to_numpy(y_true).ravel().astype(int).tolist())
+            return keras.losses.sparse_categorical_crossentropy(y_true, y_pred, True)
+
+    model.compile("sgd", Record(), run_eagerly=True)
+    model.fit(
+        batches(source, model, 5, seed=0),
+        steps_per_epoch=2,
+        epochs=3,
+        shuffle=False,
+        verbose=0,
+        validation_data=batches(source, model, 5).repeat(),
+        validation_steps=2,
+    )
+    # TensorFlow traces with the first batch once more, before training.
+    seen = seen[len(seen) - 12 :]
+    held_out = [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]
+    assert seen == [
+        *expected[0:2], *held_out, *expected[2:4], *held_out, *expected[4:6], *held_out
+    ]  # fmt: skip
+
+
+def test_shift_moves_what_is_there_and_keeps_the_range(rng):
+    image = np.zeros((7, 7, 1), "float32")
+    image[3, 3] = 1
+
+    class Fixed:
+        def uniform(self, low, high, size=None):
+            return np.asarray([1.0, -2.0]) if size else 0.0
+
+    moved = Augmentation(shift=2)(image, Fixed())
+    assert moved[4, 1, 0] == pytest.approx(1) and moved.sum() == pytest.approx(1)
+    np.testing.assert_array_equal(Augmentation()(image, rng), image)
+    pixels = rng.integers(0, 256, (9, 9, 3), dtype="uint8")
+    turned = Augmentation(shift=1, rotate=15, zoom=0.2)(pixels, rng)
+    assert turned.shape == pixels.shape and turned.dtype == np.uint8
+
+
+def test_rotation_turns_about_the_centre():
+    image = np.zeros((5, 5, 1), "float32")
+    image[2, 4] = 1
+
+    class Quarter:
+        def uniform(self, low, high, size=None):
+            return np.zeros(2) if size else (90.0 if high == 90 else 0.0)
+
+    turned = Augmentation(rotate=90)(image, Quarter())[..., 0]
+    assert turned[0, 2] == pytest.approx(1, abs=1e-6) or turned[4, 2] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name", ["shift", "rotate", "zoom"])
+def test_augmentation_refuses_negative_numbers(name):
+    with pytest.raises(
+        ValueError, match=f"`{name}` must be 0 or more. Received: {name}=-1"
+    ):
+        Augmentation(**{name: -1})
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "message"),
+    [
+        ([], {}, "`source` must hold at least one record. Received none"),
+        (
+            [(np.zeros((4, 4, 1)), 10)],
+            {},
+            "`labels` must lie between 0 and .* 9. Received: 10",
+        ),
+        ([(np.zeros((4, 4, 2)), 0)], {}, r"`images` must have 1 channels.*\(4, 4, 2\)"),
+        ([(np.zeros(16), 0)], {}, r"`images` must be of shape .*Received: shape=\(16,\)"),
+        ([(np.full((4, 4, 1), np.nan), 0)], {}, "`images` must be finite. Received nan"),
+        ([(np.zeros((4, 4, 1)), 0)], {"batch_size": 2, "seed": 0}, "`batch_size` .* =2|2$"),
+        ([(np.zeros((4, 4, 1)), 0)], {"batch_size": 0}, "`batch_size` must lie between 1"),
+        (
+            [(np.zeros((4, 4, 1)), 0)],
+            {"augmentation": Augmentation(shift=1)},
+            "`augmentation` needs a `seed`",
+        ),
+    ],
+)
+def test_bad_records_are_refused_before_training(model, source, options, message):
+    with pytest.raises(ValueError, match=message):
+        batches(source, model, **options)
+
+
+def test_labels_in_memory_are_checked_whole(model):
+    labels = np.asarray([0, 1, 11])
+    with pytest.raises(ValueError, match=r"num_classes - 1 = 9\. Received: 11"):
+        batches(ArraySource(np.zeros((3, 4, 4, 1)), labels), model, 1)
