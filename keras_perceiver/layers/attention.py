@@ -230,13 +230,13 @@ class Attention(Configured, DropoutSeeds, keras.layers.Layer):
         counts as many, an unknown number of queries as too many.
         """
         dense = (self.key_dense, self.value_dense)
-        if num_queries is None or any(d.quantization_mode is not None for d in dense):
+        # An unknown size is None, or a symbol while JAX exports.
+        known = isinstance(num_queries, int)
+        if not known or any(d.quantization_mode is not None for d in dense):
             return False
-        folded, standard = (
-            count(num_queries, num_keys or 10**6)
-            for count in (self.folded_flops, self.standard_flops)
-        )
-        return folded < standard
+        num_keys = num_keys if isinstance(num_keys, int) else 10**6
+        folded = self.folded_flops(num_queries, num_keys)
+        return folded < self.standard_flops(num_queries, num_keys)
 
     def standard_flops(self, num_queries, num_keys):
         """FLOPs of projecting the context and attending to it, for one example."""

@@ -298,13 +298,18 @@ def recompute(remat, function, *args):
     """
     if not remat:
         return function(*args)
-    tensors = [x for x in args if x is not None]
-    places = [i for i, x in enumerate(args) if x is not None]
+    # Masks and seeds have no gradient, and TensorFlow fails on asking them for one:
+    # they are closed over.
+    places = [i for i, x in enumerate(args) if x is not None and _is_float(x)]
 
-    def on_tensors(*tensors):
-        full = [None] * len(args)
-        for place, tensor in zip(places, tensors, strict=True):
+    def on_floats(*floats):
+        full = list(args)
+        for place, tensor in zip(places, floats, strict=True):
             full[place] = tensor
         return function(*full)
 
-    return keras.remat(on_tensors)(*tensors)
+    return keras.remat(on_floats)(*(args[i] for i in places))
+
+
+def _is_float(x):
+    return "float" in keras.backend.standardize_dtype(x.dtype)

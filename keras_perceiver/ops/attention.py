@@ -192,7 +192,8 @@ def _attend(query, key, value, mask, dropout, seed, return_scores):
     if not (dropping or return_scores):
         if keras.backend.backend() == "torch":
             return _zero_rows(_attend_fused(query, key, value, mask), mask), None, None
-        if key.shape[2] is not None and key.shape[2] >= 2 * _KEY_CHUNK:
+        # An unknown size is None, or a symbol while JAX exports.
+        if isinstance(key.shape[2], int) and key.shape[2] >= 2 * _KEY_CHUNK:
             return _zero_rows(_attend_in_chunks(query, key, value, mask), mask), None, None
     logits = _logits(query, key, mask)  # [B, H, N, M], float32
     if keras.backend.backend() == "jax" and not (dropping or return_scores):

@@ -63,7 +63,11 @@ def zero_masked(x, padding_mask):
 
 def implicit_mask(x):
     """The mask that `Embedding(mask_zero=True)` or `Masking` left on `x`."""
-    return getattr(x, "_keras_mask", None)
+    # Not in the public API of Keras, whose own way (an argument named after the
+    # input with `_mask` appended) would give the same mask a name per layer.
+    from keras.src.backend import get_keras_mask
+
+    return get_keras_mask(x)
 
 
 def check_rank(name, x, ranks, layout):

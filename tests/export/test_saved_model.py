@@ -1,0 +1,114 @@
+"""SavedModels equal their models, for any batch, and need nothing of ours to serve."""
+
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import contract
+import keras_perceiver as kp
+from keras_perceiver.layers import AttentionSpec
+
+BACKEND = keras.backend.backend()
+exports = pytest.mark.skipif(BACKEND == "torch", reason="refused there, see the last test")
+
+
+def classifier():
+    encoder = kp.models.ImageEncoder(
+        (6, 5, 1),
+        num_bands=3,
+        num_latents=4,
+        latent_channels=8,
+        layers_per_block=1,
+        self_attention=AttentionSpec(num_heads=2),
+    )
+    model = kp.models.ImageClassifier(encoder, 3)
+    contract.randomize(model, np.random.default_rng(1))
+    return model
+
+
+def masked_model():
+    """Any length, with a mask: an encoder composed by hand."""
+    inputs = keras.Input((None, 5), name="inputs")
+    mask = keras.Input((None,), dtype="int32", name="padding_mask")
+    latents = kp.layers.PerceiverEncoder(
+        3,
+        8,
+        layers_per_block=1,
+        self_attention=AttentionSpec(num_heads=2),
+        cross_attention=AttentionSpec(num_heads=1),
+    )(inputs, padding_mask=mask)
+    model = keras.Model({"inputs": inputs, "padding_mask": mask}, latents)
+    contract.randomize(model, np.random.default_rng(1))
+    return model
+
+
+@exports
+def test_a_fresh_process_serves_it(tmp_path):
+    """With TensorFlow alone: neither this package nor Keras is imported."""
+    model = classifier()
+    x = np.random.default_rng(0).normal(size=(5, 6, 5, 1)).astype("float32")
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", model.predict(x, verbose=0))
+    kp.export.saved_model(model, tmp_path / "exported")
+    program = """
+import sys, numpy as np, tensorflow as tf
+x, y = np.load("x.npy"), np.load("y.npy")
+served = tf.saved_model.load("exported")
+for n in (1, 2, 5):
+    out = served.serve(x[:n]).numpy()
+    assert out.shape == (n, 3), out.shape
+    assert np.abs(out - y[:n]).max() < 1e-5, np.abs(out - y[:n]).max()
+signature = served.signatures["serving_default"]
+assert np.abs(next(iter(signature(tf.constant(x)).values())).numpy() - y).max() < 1e-5
+assert "keras_perceiver" not in sys.modules
+print("served")
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert run.stdout.strip() == "served", run.stderr[-2000:]
+
+
+@exports
+def test_masks_and_lengths_stay_dynamic(tmp_path):
+    import tensorflow as tf
+
+    model = masked_model()
+    kp.export.saved_model(model, tmp_path / "exported")
+    served = tf.saved_model.load(str(tmp_path / "exported"))
+    rng = np.random.default_rng(0)
+    for batch, length in ((1, 4), (3, 9)):
+        x = rng.normal(size=(batch, length, 5)).astype("float32")
+        mask = rng.integers(0, 2, (batch, length)).astype("int32")
+        mask[:, 0] = 1
+        expected = model.predict({"inputs": x, "padding_mask": mask}, verbose=0)
+        x[mask == 0] = np.nan
+        out = served.serve({"inputs": x, "padding_mask": mask}).numpy()
+        np.testing.assert_allclose(out, expected, atol=1e-5)
+
+
+@exports
+def test_an_existing_export_is_replaced_only_when_complete(tmp_path, monkeypatch):
+    model = classifier()
+    target = tmp_path / "exported"
+    kp.export.saved_model(model, target)
+    before = sorted(p.name for p in target.rglob("*"))
+    module = sys.modules["keras_perceiver.export.saved_model"]
+    monkeypatch.setattr(module, "TOLERANCE", -1.0)
+    with pytest.raises(ValueError, match="computes something else than the model"):
+        kp.export.saved_model(model, target)
+    assert sorted(p.name for p in target.rglob("*")) == before
+    assert [p.name for p in tmp_path.iterdir()] == ["exported"]
+    with pytest.raises(ValueError, match="computes something else"):
+        kp.export.saved_model(model, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="the other backends export")
+def test_torch_names_the_way_round(tmp_path):
+    with pytest.raises(ValueError, match="Save a preset.*KERAS_BACKEND=tensorflow"):
+        kp.export.saved_model(classifier(), tmp_path / "exported")
+    assert not (tmp_path / "exported").exists()
