@@ -16,6 +16,18 @@ import arms
 import harness
 
 TOLERANCE = 1e-4  # of logits, absolute
+COLUMNS = (
+    "arm",
+    "median s",
+    "min s",
+    "ratio of medians",
+    "of minima",
+    "of CPU minima",
+    "first step s",
+    "peak MB",
+    "over built",
+    "GFLOP",
+)
 
 
 def run(job, names, options):
@@ -69,9 +81,8 @@ def table(results):
     """A Markdown table of one job's results, times over the reference's."""
     base = next((r for r in results if r["arm"] == "reference" and "median_s" in r), None)
     lines = [
-        "| arm | median s | min s | ratio of medians | of minima | of CPU minima "
-        "| first step s | peak MB | over built | GFLOP |",
-        "|---" * 10 + "|",
+        "| " + " | ".join(COLUMNS) + " |",
+        "|---" * len(COLUMNS) + "|",
     ]
     for r in results:
         if "failed" in r:

@@ -21,7 +21,7 @@ class Worker:
 
     def __init__(self, arm, environment):
         self.arm = arm
-        self.log = tempfile.TemporaryFile("w+")
+        self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed in close)
         environment = {"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ, **environment}
         # The package from this checkout, installed or not.
         paths = (str(HERE.parent), environment.get("PYTHONPATH"))
@@ -47,9 +47,9 @@ class Worker:
                 self.close()
                 raise WorkerFailed(f"{self.arm}: no answer to {do!r} in {timeout} s")
         if not answer:
-            self.close()
             self.log.seek(0)
             lines = self.log.read().strip().splitlines() or ["no message"]
+            self.close()
             raise WorkerFailed(f"{self.arm}: died of {do!r}: " + "\n".join(lines[-15:]))
         return json.loads(answer)
 
@@ -57,6 +57,7 @@ class Worker:
         """End the process, and wait until its memory is free."""
         self.process.kill()
         self.process.communicate()
+        self.log.close()
 
 
 def measure(workers, rounds, warmup):
