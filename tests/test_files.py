@@ -72,7 +72,7 @@ def test_a_full_disk_leaves_the_old_folder(tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
     try:
-        with pytest.raises(OSError, match="b.safetensors"):
+        with pytest.raises(OSError, match=r"b.safetensors"):
             write(tmp_path / "x", 2, size=100_000)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -92,7 +92,7 @@ def test_nothing_else_is_replaced(tmp_path):
 
 def test_an_unwritable_place_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match="Cannot write into .*file"):
+    with pytest.raises(OSError, match=r"Cannot write into .*file"):
         write(tmp_path / "file" / "x", 1)
 
 
@@ -196,7 +196,7 @@ def test_corrupt_tensors_are_refused(tmp_path, content):
 
 def test_tensors_must_be_floats(tmp_path):
     write_tensors(tmp_path / "x", {"ids": np.zeros(3, "int64")})
-    with pytest.raises(ValueError, match="`ids`.*Received: I64"):
+    with pytest.raises(ValueError, match=r"`ids`.*Received: I64"):
         TensorFile(tmp_path / "x")
 
 

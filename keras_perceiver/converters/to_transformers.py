@@ -2,7 +2,6 @@
 
 import os
 
-import keras
 import numpy as np
 
 from keras_perceiver.converters.huggingface import (
@@ -37,7 +36,7 @@ def to_huggingface(model, folder):
     weights = {weight.path: weight for weight in model.weights}
     tensors = {}
     for ours, theirs, transform in table(config["num_self_attends_per_block"]):
-        value = keras.ops.convert_to_numpy(weights.pop(ours)).astype("float32")
+        value = np.asarray(weights.pop(ours), "float32")
         tensors[theirs] = transform(value) if transform else value
     if weights:
         raise ValueError(

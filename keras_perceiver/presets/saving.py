@@ -3,6 +3,7 @@
 import os
 
 import keras
+import numpy as np
 
 import keras_perceiver
 from keras_perceiver.converters.apply import weight_shapes
@@ -51,10 +52,7 @@ def save(model, path, source=None, licence=None):
             write_json(os.path.join(folder, PREPROCESSOR), preprocessor)
         write_tensors(
             os.path.join(folder, WEIGHTS),
-            {
-                weight.path: keras.ops.convert_to_numpy(weight).astype("float32")
-                for weight in model.weights
-            },
+            {weight.path: np.asarray(weight, "float32") for weight in model.weights},
         )
         write_json(
             os.path.join(folder, METADATA),

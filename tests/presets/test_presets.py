@@ -6,12 +6,12 @@ import shutil
 import keras
 import numpy as np
 import pytest
+from tolerances import FLOAT32
 
 import keras_perceiver as kp
 from keras_perceiver.files import TensorFile, write_tensors
 from keras_perceiver.layers import AttentionSpec
 from keras_perceiver.presets.form import to_form
-from tolerances import FLOAT32
 
 E = 1e-6  # the same weights in the same program
 
@@ -78,10 +78,10 @@ def test_a_shipped_folder_is_found_by_name(tmp_path, preset, monkeypatch):
 @pytest.mark.one_backend
 def test_unknown_names_and_missing_weights_are_named(tmp_path):
     with pytest.raises(
-        ValueError, match="perceiver_io_mnist.*Received: 'perceiver_imagnet'"
+        ValueError, match=r"perceiver_io_mnist.*Received: 'perceiver_imagnet'"
     ):
         kp.presets.load("perceiver_imagnet", load_weights=False)
-    with pytest.raises(ValueError, match="No weights are shipped.*load_weights=False"):
+    with pytest.raises(ValueError, match=r"No weights are shipped.*load_weights=False"):
         kp.presets.load("perceiver_io_mnist")
     with pytest.raises(FileNotFoundError, match=r"lacks config\.json"):
         kp.presets.load(tmp_path)
@@ -156,11 +156,11 @@ def test_old_configs_get_defaults_and_unknown_keys_are_named(preset, frozen):
             config["num_bans"] = 3
 
         edit(preset, add)
-        with pytest.raises(ValueError, match="does not take.*num_bans"):
+        with pytest.raises(ValueError, match=r"does not take.*num_bans"):
             kp.presets.load(preset)
     edit(preset, lambda c: c["config"]["cross_attention"]["config"].pop("num_bans"))
     edit(preset, lambda c: c["config"].update(colour=3), "preprocessor.json")
-    with pytest.raises(ValueError, match="ImagePreprocessor does not take.*colour"):
+    with pytest.raises(ValueError, match=r"ImagePreprocessor does not take.*colour"):
         kp.presets.load(preset)
 
 
