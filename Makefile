@@ -19,6 +19,7 @@ demo: .venv/demo-$(KERAS_BACKEND)
 ifeq ($(KERAS_BACKEND),torch)
 	KERAS_BACKEND=tensorflow $(BIN)/keras-perceiver export $(RUN) --output=$(RUN)/saved_model
 endif
+	@# A fresh process, which does not import this package.
 	$(BIN)/python examples/serve_saved_model.py $(RUN)/saved_model
 
 .venv/demo-$(KERAS_BACKEND): pyproject.toml constraints.txt

@@ -29,7 +29,6 @@ def saved_model(model, path):
         ImportError: TensorFlow is not installed (needed under JAX too).
 
     Example:
-
     ```python
     kp.export.saved_model(model, "saved_model")
     # elsewhere, with TensorFlow alone
@@ -51,8 +50,11 @@ def saved_model(model, path):
         # could not add a mask of one length to scores of another.
         shapes = keras.tree.map_structure(_symbolic_shape, model._inputs_struct)
         options["jax2tf_kwargs"] = {"polymorphic_shapes": [shapes]}
+    # The graph alone: an optimizer's slots are not served, and TensorFlow cannot save
+    # those of Keras' SGD with momentum.
+    graph = keras.Model(model.input, model.output, name=model.name)
     with atomic_folder(path) as folder:
-        model.export(str(folder), format="tf_saved_model", verbose=False, **options)
+        graph.export(str(folder), format="tf_saved_model", verbose=False, **options)
         loaded = tf.saved_model.load(str(folder))  # `serve` alone would not keep it alive
         for batch_size in (1, 3):
             _verify(model, loaded.serve, batch_size)
