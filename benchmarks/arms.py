@@ -4,6 +4,8 @@ An arm is built in a process of its own and offers `step()`, one blocking forwar
 pass or training step, `parameters()` and `flops()`, what one step executes.
 """
 
+import math
+
 import numpy as np
 
 # Handing freed memory back and faulting it in again costs PyTorch's training steps
@@ -51,6 +53,8 @@ class Ours:
         return self.model.count_params()
 
     def flops(self):
+        if self.backend == "jax":
+            return count_jax(self.model, self.images, self.labels, self.job.training)
         if self.backend != "torch":
             return None
         # Not predict_on_batch: the counter fails on a model without gradients.
@@ -258,6 +262,44 @@ def count_torch(step):
     with flop_counter.FlopCounterMode(display=False, custom_mapping=mapping) as counter:
         step()
     return counter.get_total_flops()
+
+
+def count_jax(model, images, labels, training):
+    """FLOPs of the matrix products in a traced forward pass or gradient."""
+    import jax
+
+    variables = [w.value for w in model.trainable_variables]
+    others = [w.value for w in model.non_trainable_variables]
+
+    def forward(variables):
+        return model.stateless_call(variables, others, images, training=training)[0]
+
+    def gradient(variables):
+        return jax.grad(lambda v: model.loss(labels, forward(v)))(variables)
+
+    return jaxpr_flops(jax.make_jaxpr(gradient if training else forward)(variables).jaxpr)
+
+
+def jaxpr_flops(jaxpr):
+    """Of a jaxpr and all within it, each run of a loop's body counted."""
+    total = 0
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "dot_general":
+            (contracted, _), _ = equation.params["dimension_numbers"]
+            shape = equation.invars[0].aval.shape
+            inner = math.prod(shape[axis] for axis in contracted)
+            total += 2 * inner * math.prod(equation.outvars[0].aval.shape)
+            continue
+        inner = [
+            jaxpr_flops(getattr(part, "jaxpr", part))
+            for value in equation.params.values()
+            for part in (value if isinstance(value, tuple) else (value,))
+            if hasattr(part, "eqns") or hasattr(part, "jaxpr")
+        ]
+        # One branch of a conditional runs; a scan runs its body `length` times.
+        branches = equation.primitive.name == "cond"
+        total += equation.params.get("length", 1) * (max if branches else sum)(inner or [0])
+    return total
 
 
 PEERS = {
