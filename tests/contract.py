@@ -55,7 +55,11 @@ def check_documented(cls):
     doc = inspect.getdoc(cls)
     block = re.search(r"Args:\n(.*?)(\n\n\S|\Z)", doc, re.S)
     documented = re.findall(r"^    (\*{0,2}\w+)(?:, [^:\n]+)?:", block.group(1), re.M)
-    listed = [n for d in re.findall(r"^    ([\w, ]+):", block.group(1), re.M) for n in d.split(", ")]
+    listed = [
+        n
+        for d in re.findall(r"^    ([\w, ]+):", block.group(1), re.M)
+        for n in d.split(", ")
+    ]
     names = argument_names(cls)
     assert [n for n in listed if n in names] == names, (documented, names)
 
@@ -132,8 +136,12 @@ def check_precision(make, inputs, expected):
     finally:
         keras.config.set_dtype_policy(policy)
     assert all(w.dtype != "bfloat16" for w in layer.weights)
-    logits = isinstance(layer, keras.Model) and "classes" in str(argument_names(type(layer)))
-    assert keras.backend.standardize_dtype(out.dtype) == ("float32" if logits else "bfloat16")
+    logits = isinstance(layer, keras.Model) and "classes" in str(
+        argument_names(type(layer))
+    )
+    assert keras.backend.standardize_dtype(out.dtype) == (
+        "float32" if logits else "bfloat16"
+    )
     assert out.shape[1:] == expected.shape[1:]
     assert np.isfinite(as_numpy(out)).all()
 

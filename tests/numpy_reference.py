@@ -53,7 +53,9 @@ def encode(x, weights, encoder, mask=None, prefix="encoder"):
             path = f"{prefix}/{name}/layer_{i}"
             normed = norm(latents, weights, f"{path}/norm")
             heads = encoder.self_attention.num_heads
-            latents = latents + attention(normed, normed, weights, f"{path}/attention", heads)
+            latents = latents + attention(
+                normed, normed, weights, f"{path}/attention", heads
+            )
             latents = mlp(latents, weights, path)
     return latents
 
@@ -82,7 +84,9 @@ def attention(query, context, weights, path, heads, mask=None):
 def attend(q, k, v, mask=None):
     """`mask` broadcasts to `[B, H, N, M]`, True at keys to see; no key gives zeros."""
     logits = np.einsum("bhnk,bhmk->bhnm", q, k) / np.sqrt(q.shape[-1])
-    mask = np.ones(logits.shape, bool) if mask is None else np.broadcast_to(mask, logits.shape)
+    mask = (
+        np.ones(logits.shape, bool) if mask is None else np.broadcast_to(mask, logits.shape)
+    )
     weights = np.where(mask, np.exp(logits - logits.max(-1, keepdims=True)), 0)
     total = weights.sum(-1, keepdims=True)
     return np.einsum("bhnm,bhmv->bhnv", weights / np.where(total == 0, 1, total), v)
@@ -110,7 +114,9 @@ def split(x, heads):
 def fourier(images, num_bands):
     """Images `[B, H, W, C]` with positions, `[B, H*W, C + 2 * (2 * bands + 1)]`."""
     batch, height, width, _ = images.shape
-    ys, xs = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
+    ys, xs = np.meshgrid(
+        np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij"
+    )
     y_angles = np.pi * ys[..., None] * np.linspace(1, height / 2, num_bands)
     x_angles = np.pi * xs[..., None] * np.linspace(1, width / 2, num_bands)
     features = np.concatenate(

@@ -40,7 +40,7 @@ CASES = {
     ],
     "LatentCrossAttention": [
         Case(
-            lambda: kp.layers.LatentCrossAttention(spec, residual=residual),
+            lambda s=spec, r=residual: kp.layers.LatentCrossAttention(s, residual=r),
             {"latents": array(2, 3, 8), "inputs": array(2, 20, 5)},
             "inputs",
         )
@@ -93,8 +93,8 @@ CASES = {
     ],
     "PerceiverResampler": [
         Case(
-            lambda: kp.layers.PerceiverResampler(
-                3, 2, SPEC, latents_as_keys=as_keys, latent_channels=None if as_keys else 6
+            lambda k=as_keys: kp.layers.PerceiverResampler(
+                3, 2, SPEC, latents_as_keys=k, latent_channels=None if k else 6
             ),
             {"inputs": array(2, 20, 8)},
             "inputs",
@@ -104,7 +104,7 @@ CASES = {
     "ImageEncoder": [Case(tiny_encoder, {"images": array(2, 5, 4, 1)})],
     "ImageClassifier": [
         Case(
-            lambda: kp.models.ImageClassifier(tiny_encoder(), 3, head=head),
+            lambda h=head: kp.models.ImageClassifier(tiny_encoder(), 3, head=h),
             {"images": array(2, 5, 4, 1)},
         )
         for head in ("decoder", "average")
@@ -112,7 +112,9 @@ CASES = {
 }
 # A hyperparameter record and a function are public too, and have tests of their own.
 NOT_LAYERS = {"AttentionSpec", "flops"}
-ALL = [pytest.param(n, c, id=f"{n}-{i}") for n, cs in CASES.items() for i, c in enumerate(cs)]
+ALL = [
+    pytest.param(n, c, id=f"{n}-{i}") for n, cs in CASES.items() for i, c in enumerate(cs)
+]
 
 
 def test_every_public_class_has_a_case():

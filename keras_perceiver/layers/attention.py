@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_perceiver.layers.configured import Configured
+from keras_perceiver.layers.folding import folded_kernels
 from keras_perceiver.layers.seeds import DropoutSeeds
 from keras_perceiver.layers.spec import check_heads, check_positive, check_rate
 from keras_perceiver.ops.attention import attend, attend_folded
@@ -59,7 +60,6 @@ class Attention(Configured, DropoutSeeds, keras.layers.Layer):
             inputs of another rank.
 
     Example:
-
     >>> attention = Attention(num_heads=2, qk_channels=8, v_channels=12)
     >>> y = attention(keras.ops.ones((1, 3, 16)), keras.ops.ones((1, 5, 10)))
     >>> tuple(y.shape)
@@ -198,7 +198,8 @@ class Attention(Configured, DropoutSeeds, keras.layers.Layer):
             projected: result of `project`.
             mask: of rank 4, see `keras_perceiver.ops.attention_bias_mask`.
             seed: of dropout, or None.
-            scale, offset: those given to `project`.
+            scale: the one given to `project`.
+            offset: the one given to `project`.
             return_attention_scores: also return the weights.
         """
         query = self._split_heads(self.query_dense(query))  # [B, H, N, K]
@@ -211,9 +212,8 @@ class Attention(Configured, DropoutSeeds, keras.layers.Layer):
             "return_scores": return_attention_scores,
         }
         if len(projected) == 1:
-            out = attend_folded(
-                query, projected[0], *self._folded_kernels(scale, offset), **options
-            )
+            kernels = folded_kernels(self, scale, offset)
+            out = attend_folded(query, projected[0], *kernels, **options)
         else:
             out = attend(query, *projected, **options)
         out, scores = out if return_attention_scores else (out, None)
@@ -235,47 +235,18 @@ class Attention(Configured, DropoutSeeds, keras.layers.Layer):
         if not known or any(d.quantization_mode is not None for d in dense):
             return False
         num_keys = num_keys if isinstance(num_keys, int) else 10**6
-        folded = self.folded_flops(num_queries, num_keys)
-        return folded < self.standard_flops(num_queries, num_keys)
+        folded, standard = (self.flops(num_queries, num_keys, f) for f in (True, False))
+        return folded < standard
 
-    def standard_flops(self, num_queries, num_keys):
-        """FLOPs of projecting the context and attending to it, for one example."""
+    def flops(self, num_queries, num_keys, folded):
+        """FLOPs of projecting a context and attending to it, for one example."""
         context_channels, qk_channels = self.key_dense.kernel.shape
         channels = qk_channels + self.value_dense.units
+        if folded:
+            fold = num_queries * context_channels * channels
+            mix = 2 * self.num_heads * num_queries * num_keys * context_channels
+            return 2 * (fold + mix)
         return 2 * num_keys * (context_channels + num_queries) * channels
-
-    def folded_flops(self, num_queries, num_keys):
-        """FLOPs of the same with the projections folded into the queries' side."""
-        context_channels, qk_channels = self.key_dense.kernel.shape
-        fold = num_queries * context_channels * (qk_channels + self.value_dense.units)
-        attend = 2 * self.num_heads * num_queries * num_keys * context_channels
-        return 2 * (fold + attend)
-
-    def _folded_kernels(self, scale, offset):
-        """Key kernel, value kernel and value bias by head, a norm's scale folded in."""
-        key_kernel = self._cast(self.key_dense.kernel)  # [C, H*K]
-        value_kernel = self._cast(self.value_dense.kernel)  # [C, H*V]
-        bias = None
-        if self.qkv_bias:
-            # The key bias cancels in the softmax. Its gradient is then zero, and
-            # must not be missing: optimizers warn about weights without one.
-            absent = 0 * ops.sum(self._cast(self.key_dense.bias))
-            bias = self._cast(self.value_dense.bias) + absent
-        if scale is not None:
-            shift = ops.matmul(self._cast(offset)[None], value_kernel)[0]  # [H*V]
-            bias = shift if bias is None else bias + shift
-            scale = self._cast(scale)[:, None]
-            key_kernel, value_kernel = key_kernel * scale, value_kernel * scale
-        by_head = (-1, self.num_heads)
-        key_kernel = ops.reshape(key_kernel, (*by_head, key_kernel.shape[-1] // self.num_heads))
-        value_channels = value_kernel.shape[-1] // self.num_heads
-        value_kernel = ops.reshape(value_kernel, (*by_head, value_channels))
-        if bias is not None:
-            bias = ops.reshape(bias, (self.num_heads, value_channels))
-        return key_kernel, value_kernel, bias
-
-    def _cast(self, weight):
-        return ops.cast(weight, self.compute_dtype)
 
     def _split_heads(self, x):
         shape = (*ops.shape(x)[:2], self.num_heads, x.shape[-1] // self.num_heads)

@@ -2,70 +2,13 @@
 
 import keras
 
-from keras_perceiver.layers.attention import Attention
 from keras_perceiver.layers.configured import Configured
-from keras_perceiver.layers.seeds import DropoutSeeds
-from keras_perceiver.layers.spec import AttentionSpec, activation, check_positive
+from keras_perceiver.layers.residual import ResidualAttention, norm, recompute
+from keras_perceiver.layers.spec import AttentionSpec, check_positive
 from keras_perceiver.ops.dropout import dropout as drop
 from keras_perceiver.ops.fusion import cut_fusion
 from keras_perceiver.ops.masks import attention_bias_mask, implicit_mask, zero_masked
-from keras_perceiver.ops.norm import EPSILON, normalize
-
-
-def norm(name, policy):
-    """The library's LayerNormalization."""
-    return keras.layers.LayerNormalization(epsilon=EPSILON, dtype=policy, name=name)
-
-
-class ResidualAttention(Configured, DropoutSeeds, keras.layers.Layer):
-    """Base of the two layers below: attention, then MLP, each with a residual."""
-
-    def __init__(self, attention=AttentionSpec(), init_scale=0.02, **kwargs):  # noqa: B008 (frozen)
-        super().__init__(**kwargs)
-        self.attention = attention
-        self.init_scale = init_scale
-        self.supports_masking = True
-        self._make_seeds(
-            attention.dropout, attention.residual_dropout, attention.residual_dropout
-        )
-
-    def _build(self, query_shape, context_shape):
-        spec, policy = self.attention, self.dtype_policy
-        self.attend = Attention(
-            num_heads=spec.num_heads,
-            qk_channels=spec.qk_channels,
-            v_channels=spec.v_channels,
-            # Seeds come from this layer, which also draws those of the residuals.
-            dropout=spec.dropout,
-            heads_at_once=spec.heads_at_once,
-            init_scale=self.init_scale,
-            dtype=policy,
-            name="attention",
-        )
-        self.attend.build(query_shape, context_shape)
-        channels = query_shape[-1]
-        self.mlp_norm = norm("mlp_norm", policy)
-        self.mlp_norm.build(query_shape)
-        hidden = spec.widening_factor * channels
-        self.mlp_in, self.mlp_out = (
-            keras.layers.Dense(
-                units,
-                kernel_initializer=keras.initializers.RandomNormal(0.0, self.init_scale),
-                dtype=policy,
-                name=name,
-            )
-            for name, units in (("mlp_in", hidden), ("mlp_out", channels))
-        )
-        self.mlp_in.build(query_shape)
-        self.mlp_out.build((*query_shape[:-1], hidden))
-        self.activation = activation(spec.activation)
-
-    def _add_mlp(self, x, seed):
-        hidden = self.activation(self.mlp_in(self.mlp_norm(x)))
-        return x + drop(self.mlp_out(hidden), self.attention.residual_dropout, seed)
-
-    def compute_mask(self, *args, **kwargs):
-        """None: a mask of the context says nothing about the latents."""
+from keras_perceiver.ops.norm import normalize
 
 
 @keras.saving.register_keras_serializable("keras_perceiver")
@@ -92,7 +35,6 @@ class LatentCrossAttention(ResidualAttention):
         `[B, N, D]`.
 
     Example:
-
     >>> layer = LatentCrossAttention(AttentionSpec(num_heads=1))
     >>> tuple(layer(keras.ops.ones((2, 4, 8)), keras.ops.ones((2, 30, 5))).shape)
     (2, 4, 8)
@@ -232,7 +174,6 @@ class SelfAttentionBlock(Configured, keras.layers.Layer):
         `[B, N, D]`.
 
     Example:
-
     >>> block = SelfAttentionBlock(num_layers=2, attention=AttentionSpec(num_heads=2))
     >>> tuple(block(keras.ops.ones((3, 4, 8))).shape)
     (3, 4, 8)
@@ -288,28 +229,3 @@ class SelfAttentionBlock(Configured, keras.layers.Layer):
     def compute_output_shape(self, latents_shape, padding_mask_shape=None):
         """Unchanged."""
         return latents_shape
-
-
-def recompute(remat, function, *args):
-    """`function(*args)`, its activations recomputed in the backward pass if `remat`.
-
-    `args` are tensors or None. All randomness must come in through them: what the
-    function drew itself, it would draw anew (see `keras_perceiver.ops.FixedSeed`).
-    """
-    if not remat:
-        return function(*args)
-    # Masks and seeds have no gradient, and TensorFlow fails on asking them for one:
-    # they are closed over.
-    places = [i for i, x in enumerate(args) if x is not None and _is_float(x)]
-
-    def on_floats(*floats):
-        full = list(args)
-        for place, tensor in zip(places, floats, strict=True):
-            full[place] = tensor
-        return function(*full)
-
-    return keras.remat(on_floats)(*(args[i] for i in places))
-
-
-def _is_float(x):
-    return "float" in keras.backend.standardize_dtype(x.dtype)

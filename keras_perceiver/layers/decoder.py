@@ -30,7 +30,6 @@ class PerceiverDecoder(Configured, keras.layers.Layer):
         `[B, O, F]`. Each output depends on its own query alone.
 
     Example:
-
     >>> decoder = PerceiverDecoder()
     >>> tuple(decoder(keras.ops.ones((2, 7, 6)), keras.ops.ones((2, 4, 16))).shape)
     (2, 7, 6)

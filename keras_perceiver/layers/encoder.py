@@ -3,12 +3,9 @@
 import keras
 from keras import ops
 
-from keras_perceiver.layers.blocks import (
-    LatentCrossAttention,
-    SelfAttentionBlock,
-    recompute,
-)
+from keras_perceiver.layers.blocks import LatentCrossAttention, SelfAttentionBlock
 from keras_perceiver.layers.configured import Configured
+from keras_perceiver.layers.residual import recompute
 from keras_perceiver.layers.spec import AttentionSpec, check_positive
 from keras_perceiver.ops.masks import (
     attention_bias_mask,
@@ -61,7 +58,6 @@ class PerceiverEncoder(Configured, keras.layers.Layer):
             rank, latents both learned and given, or neither.
 
     Example:
-
     >>> encoder = PerceiverEncoder(num_latents=4, latent_channels=16, layers_per_block=1)
     >>> tuple(encoder(keras.ops.ones((2, 100, 3))).shape)
     (2, 4, 16)

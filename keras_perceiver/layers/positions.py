@@ -36,7 +36,6 @@ class FourierEncoding(Configured, keras.layers.Layer):
             `max_resolution` of another length.
 
     Example:
-
     >>> tuple(FourierEncoding(num_bands=32)(keras.ops.ones((2, 28, 28, 1))).shape)
     (2, 784, 131)
 
@@ -113,7 +112,6 @@ class LearnedPositions(Configured, keras.layers.Layer):
             `num_positions`.
 
     Example:
-
     >>> tuple(LearnedPositions()(keras.ops.ones((2, 10, 8))).shape)
     (2, 10, 8)
     >>> tuple(LearnedPositions(channels=4)(keras.ops.ones((2, 3, 3, 8))).shape)

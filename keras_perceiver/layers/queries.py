@@ -24,7 +24,6 @@ class LearnedQueries(Configured, keras.layers.Layer):
         `[B, O, F]`.
 
     Example:
-
     >>> tuple(LearnedQueries(3, 8)(keras.ops.ones((2, 5, 5))).shape)
     (2, 3, 8)
     """

@@ -3,10 +3,16 @@
 import keras
 from keras import ops
 
-from keras_perceiver.layers.blocks import LatentCrossAttention, norm, recompute
+from keras_perceiver.layers.blocks import LatentCrossAttention
 from keras_perceiver.layers.configured import Configured
+from keras_perceiver.layers.residual import norm, recompute
 from keras_perceiver.layers.spec import AttentionSpec, check_positive
-from keras_perceiver.ops.masks import as_bool, attention_bias_mask, implicit_mask, zero_masked
+from keras_perceiver.ops.masks import (
+    as_bool,
+    attention_bias_mask,
+    implicit_mask,
+    zero_masked,
+)
 from keras_perceiver.ops.norm import normalize
 
 
@@ -39,7 +45,6 @@ class PerceiverResampler(Configured, keras.layers.Layer):
         ValueError: `latents_as_keys` with other channels than the features have.
 
     Example:
-
     >>> tuple(PerceiverResampler(num_latents=4)(keras.ops.ones((2, 50, 16))).shape)
     (2, 4, 16)
 

@@ -33,7 +33,6 @@ class AttentionSpec:
             divide.
 
     Example:
-
     >>> spec = AttentionSpec(num_heads=8, qk_channels=256, v_channels=1280)
     >>> spec.widening_factor
     1

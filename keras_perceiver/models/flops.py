@@ -34,7 +34,6 @@ def flops(model, executed=False):
             input of unknown size.
 
     Example:
-
     >>> inputs = keras.Input((100,))
     >>> flops(keras.Model(inputs, keras.layers.Dense(10)(inputs)))
     2000
@@ -90,7 +89,11 @@ def _encoder(layer, shapes, executed):
     for cross, block in layer.steps:
         if cross is not None:
             total += _cross(cross, latents, inputs, executed)
-            if executed and id(cross) in projected and not cross.attend.folds(latents, inputs):
+            if (
+                executed
+                and id(cross) in projected
+                and not cross.attend.folds(latents, inputs)
+            ):
                 # Keys and values of a shared cross-attention were there already.
                 total -= _dense(cross.attend.key_dense, inputs)
                 total -= _dense(cross.attend.value_dense, inputs)
@@ -112,9 +115,8 @@ def _cross(layer, queries, keys, executed):
 
 def _attention(layer, queries, keys, executed):
     folds = executed and layer.folds(queries, keys)
-    count = layer.folded_flops if folds else layer.standard_flops
     projections = _dense(layer.query_dense, queries) + _dense(layer.output_dense, queries)
-    return count(queries, keys) + projections
+    return layer.flops(queries, keys, folds) + projections
 
 
 def _mlp(layer, positions):

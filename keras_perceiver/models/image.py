@@ -44,7 +44,6 @@ class ImageEncoder(ConfiguredModel):
         ValueError: an image shape that is not three positive integers.
 
     Example:
-
     >>> encoder = ImageEncoder((8, 8, 1), num_bands=4, num_latents=4, latent_channels=16)
     >>> encoder.output_shape
     (None, 4, 16)
@@ -65,7 +64,9 @@ class ImageEncoder(ConfiguredModel):
         for size in image_shape:
             check_positive("image_shape", size)
         inputs = keras.Input(image_shape, name="images")
-        x = FourierEncoding(num_bands, max_resolution, name="positions")(inputs)  # [B, M, C]
+        x = FourierEncoding(num_bands, max_resolution, name="positions")(
+            inputs
+        )  # [B, M, C]
         latents = PerceiverEncoder(**encoder_options, name="encoder")(x)  # [B, N, D]
         super().__init__(inputs=inputs, outputs=latents, name=name)
         self.image_shape = image_shape
@@ -107,7 +108,6 @@ class ImageClassifier(ConfiguredModel):
         ValueError: an unknown `head`, or labels that are not one per class.
 
     Example:
-
     >>> encoder = ImageEncoder((8, 8, 1), num_bands=4, num_latents=4, latent_channels=16)
     >>> ImageClassifier(encoder, num_classes=10).output_shape
     (None, 10)
@@ -134,9 +134,9 @@ class ImageClassifier(ConfiguredModel):
             queries = LearnedQueries(
                 1, query_channels or latents.shape[-1], init_scale, name="query"
             )(latents)
-            x = PerceiverDecoder(cross_attention, query_residual, init_scale, name="decoder")(
-                queries, latents
-            )  # [B, 1, F]
+            x = PerceiverDecoder(
+                cross_attention, query_residual, init_scale, name="decoder"
+            )(queries, latents)  # [B, 1, F]
         elif head == "average":
             x = latents
         else:

@@ -1,17 +1,9 @@
 """Multi-head attention: the one place where scores, softmax and mixing live."""
 
-import keras
 from keras import ops
 
-from keras_perceiver.ops.dropout import dropout as drop
+from keras_perceiver.ops.kernels import attend_scaled
 from keras_perceiver.ops.masks import as_bool, causal_mask, check_rank, zero_masked
-
-# A large negative number, not minus infinity: a row with nothing to attend to
-# must stay finite on its way to being zeroed, forwards and backwards.
-_MASKED = -1e30
-# Keys per chunk of the running softmax: 512 x 1792 scores fit the caches of a
-# CPU core (2.1x faster than all keys at once on JAX, see benchmarks/results).
-_KEY_CHUNK = 1792
 
 
 def attend(
@@ -102,7 +94,12 @@ def attend_folded(
         key_kernel: `[C, H, K]`.
         value_kernel: `[C, H, V]`.
         value_bias: `[H, V]`, or None.
-        mask, causal, dropout, seed, heads_at_once, return_scores: as in `attend`.
+        mask: as in `attend`.
+        causal: as in `attend`.
+        dropout: as in `attend`.
+        seed: as in `attend`.
+        heads_at_once: as in `attend`.
+        return_scores: as in `attend`.
 
     Returns:
         As `attend`.
@@ -157,14 +154,12 @@ def _without_unseen(mask, key, value):
 
 
 def _grouped(query, key, value, mask, dropout, seed, heads_at_once, return_scores):
-    """`_attend`, for groups of heads in turn."""
+    """`attend_scaled`, for groups of heads in turn."""
     if heads_at_once is not None and heads_at_once < 1:
-        raise ValueError(
-            f"`heads_at_once` must be at least 1. Received: {heads_at_once}"
-        )
+        raise ValueError(f"`heads_at_once` must be at least 1. Received: {heads_at_once}")
     num_heads = query.shape[1]
     if heads_at_once is None or heads_at_once >= num_heads:
-        return _attend(query, key, value, mask, dropout, seed, return_scores)
+        return attend_scaled(query, key, value, mask, dropout, seed, return_scores)
     groups = []
     for start in range(0, num_heads, heads_at_once):
         group = slice(start, start + heads_at_once)
@@ -174,130 +169,13 @@ def _grouped(query, key, value, mask, dropout, seed, heads_at_once, return_score
         ]
         # Groups must not share one dropout mask.
         group_seed = None if seed is None else seed + ops.cast(start, seed.dtype)
-        groups.append(_attend(*parts, dropout, group_seed, return_scores))
+        groups.append(attend_scaled(*parts, dropout, group_seed, return_scores))
     out, row_sums, scores = zip(*groups, strict=True)
 
     def join(parts):
         return None if parts[0] is None else ops.concatenate(parts, axis=1)
 
     return join(out), join(row_sums), join(scores)
-
-
-def _attend(query, key, value, mask, dropout, seed, return_scores):
-    """Attention on scaled queries: output, row sums (None: all 1), weights."""
-    if query.shape[0] == 1 and key.shape[0] != 1:
-        # Few queries, few bytes.
-        query = ops.broadcast_to(query, (ops.shape(key)[0], *ops.shape(query)[1:]))
-    dropping = seed is not None and dropout > 0
-    if not (dropping or return_scores):
-        if keras.backend.backend() == "torch":
-            return _zero_rows(_attend_fused(query, key, value, mask), mask), None, None
-        # An unknown size is None, or a symbol while JAX exports.
-        if isinstance(key.shape[2], int) and key.shape[2] >= 2 * _KEY_CHUNK:
-            return _zero_rows(_attend_in_chunks(query, key, value, mask), mask), None, None
-    logits = _logits(query, key, mask)  # [B, H, N, M], float32
-    if keras.backend.backend() == "jax" and not (dropping or return_scores):
-        # Dividing after the product passes once less over the weights.
-        weights = ops.exp(logits - ops.stop_gradient(ops.max(logits, -1, keepdims=True)))
-        total = ops.sum(weights, axis=-1, keepdims=True)
-        out = _mix(weights, value) / ops.cast(total, value.dtype)
-        return _zero_rows(out, mask), None, None
-    weights = _zero_rows(ops.softmax(logits, axis=-1), mask)
-    if not dropping:
-        return _mix(weights, value), None, weights if return_scores else None
-    dropped = drop(weights, dropout, seed)
-    row_sums = ops.cast(ops.sum(dropped, axis=-1, keepdims=True), value.dtype)
-    return _mix(dropped, value), row_sums, weights if return_scores else None
-
-
-def _attend_fused(query, key, value, mask):
-    """PyTorch's fused kernel, which never holds all the scores."""
-    from torch import finfo
-    from torch.nn.functional import scaled_dot_product_attention
-
-    shape = query.shape
-    batch = shape[0]
-    merged = key.shape[1] == value.shape[1] == 1 and (mask is None or mask.shape[1:3] == (1, 1))
-    if merged:  # all heads read the same keys: let them be rows of one head
-        query = query.reshape(shape[0], 1, shape[1] * shape[2], shape[3])
-    heads = query.shape[1]
-    bias = None
-    if mask is not None:  # additive and finite, so that masked rows stay finite
-        bias = query.new_zeros(mask.shape).masked_fill(~mask, finfo(query.dtype).min)
-        bias = bias.expand(batch, heads, query.shape[2], key.shape[2])
-    out = scaled_dot_product_attention(
-        query,
-        key.expand(batch, heads, -1, -1),
-        value.expand(batch, heads, -1, -1),
-        attn_mask=bias,
-        scale=1.0,
-    )
-    return out.reshape(batch, shape[1], shape[2], value.shape[-1])
-
-
-def _attend_in_chunks(query, key, value, mask):
-    """Chunks of keys in turn, with a running softmax (arXiv 2112.05682)."""
-    num_chunks, rest = divmod(key.shape[2], _KEY_CHUNK)
-
-    def step(state, start, size):
-        out, total, peak = state
-        keys = _slice_keys(key, start, size, axis=2)
-        values = keys if value is key else _slice_keys(value, start, size, axis=2)
-        part = mask
-        if mask is not None and mask.shape[3] != 1:
-            part = _slice_keys(mask, start, size, axis=3)
-        logits = _logits(query, keys, part)
-        new_peak = ops.maximum(peak, ops.max(logits, axis=-1, keepdims=True))
-        decay = ops.exp(peak - new_peak)
-        weights = ops.exp(logits - new_peak)
-        total = total * decay + ops.sum(weights, axis=-1, keepdims=True)
-        out = out * decay + ops.cast(_mix(weights, values), "float32")
-        return out, total, new_peak
-
-    # The first chunk gives the running values their shapes.
-    state = _first_state(query, key, value)
-    state = ops.fori_loop(
-        0, num_chunks, lambda i, s: step(s, i * _KEY_CHUNK, _KEY_CHUNK), state
-    )
-    if rest:
-        state = step(state, num_chunks * _KEY_CHUNK, rest)
-    out, total, _ = state
-    return ops.cast(out / total, value.dtype)
-
-
-def _first_state(query, key, value):
-    rows = ops.shape(query)[:3]
-    zeros = ops.zeros((*rows, 1), dtype="float32")
-    return ops.zeros((*rows, value.shape[-1]), dtype="float32"), zeros, zeros + _MASKED
-
-
-def _slice_keys(x, start, size, axis):
-    starts = [0] * 4
-    starts[axis] = start
-    shape = [size if i == axis else n for i, n in enumerate(ops.shape(x))]
-    return ops.slice(x, starts, shape)
-
-
-def _logits(query, key, mask):
-    """`[B, H, N, K] x [B, H|1, M, K] -> [B, H, N, M]`, masked, in float32."""
-    logits = _per_head_matmul(query, ops.swapaxes(key, -1, -2))
-    logits = ops.cast(logits, "float32")
-    return logits if mask is None else ops.where(mask, logits, _MASKED)
-
-
-def _mix(weights, value):
-    """`[B, H, N, M] x [B, H|1, M, V] -> [B, H, N, V]`."""
-    return _per_head_matmul(ops.cast(weights, value.dtype), value)
-
-
-def _per_head_matmul(x, y):
-    """Matrix product per head; heads that share `y` become rows of one product."""
-    if y.shape[1] != 1 or x.shape[1] == 1:
-        return ops.matmul(x, y)
-    heads, rows, channels = ops.shape(x)[1:]
-    merged = ops.reshape(x, (-1, 1, heads * rows, channels))
-    out = ops.matmul(merged, y)  # [B, 1, H*N, .]
-    return ops.reshape(out, (-1, heads, rows, ops.shape(out)[-1]))
 
 
 def _project_heads(x, kernels):
@@ -311,11 +189,3 @@ def _project_heads(x, kernels):
     rows = ops.reshape(ops.transpose(x, (1, 0, 2, 3)), (heads, batch * queries, x.shape[3]))
     out = ops.reshape(ops.matmul(rows, kernels), (heads, batch, queries, kernels.shape[2]))
     return ops.transpose(out, (1, 0, 2, 3))
-
-
-def _zero_rows(x, mask):
-    """Zero the rows `[B, H, N, .]` of queries that may see no key at all."""
-    if mask is None:
-        return x
-    some = ops.any(mask, axis=-1, keepdims=True)  # [B, H|1, N|1, 1]
-    return ops.where(some, x, ops.zeros((), dtype=x.dtype))

@@ -28,9 +28,7 @@ def attention_bias_mask(padding_mask=None, attention_mask=None):
         check_rank("padding_mask", padding_mask, (2,), "[B, M]")
         combined = as_bool(padding_mask)[:, None, None, :]  # [B, 1, 1, M]
     if attention_mask is not None:
-        check_rank(
-            "attention_mask", attention_mask, (3, 4), "[B, N, M] or [B, H, N, M]"
-        )
+        check_rank("attention_mask", attention_mask, (3, 4), "[B, N, M] or [B, H, N, M]")
         mask = as_bool(attention_mask)
         mask = mask[:, None] if len(mask.shape) == 3 else mask  # [B, H|1, N, M]
         combined = mask if combined is None else ops.logical_and(combined, mask)
@@ -74,6 +72,5 @@ def check_rank(name, x, ranks, layout):
     """Raise a ValueError that names `name` unless `x` has one of `ranks`."""
     if len(x.shape) not in ranks:
         raise ValueError(
-            f"`{name}` must have shape {layout}. "
-            f"Received: {name}.shape={tuple(x.shape)}"
+            f"`{name}` must have shape {layout}. Received: {name}.shape={tuple(x.shape)}"
         )

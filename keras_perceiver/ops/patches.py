@@ -26,7 +26,9 @@ def space_to_depth(x, patch_size):
         if len(sizes) == 2
         else "b (t r) (h p) (w q) c -> b t h w (r p q c)"
     )
-    return einops.rearrange(x, pattern, **dict(zip("pq" if len(sizes) == 2 else "rpq", sizes, strict=True)))
+    return einops.rearrange(
+        x, pattern, **dict(zip("pq" if len(sizes) == 2 else "rpq", sizes, strict=True))
+    )
 
 
 def depth_to_space(x, patch_size):
@@ -37,7 +39,9 @@ def depth_to_space(x, patch_size):
         if len(sizes) == 2
         else "b t h w (r p q c) -> b (t r) (h p) (w q) c"
     )
-    return einops.rearrange(x, pattern, **dict(zip("pq" if len(sizes) == 2 else "rpq", sizes, strict=True)))
+    return einops.rearrange(
+        x, pattern, **dict(zip("pq" if len(sizes) == 2 else "rpq", sizes, strict=True))
+    )
 
 
 def _sizes(x, patch_size, divide=True):

@@ -32,7 +32,9 @@ def make(cls, *args, scale=0.3, inputs=(), **kwargs):
 
 
 # One head folds; many narrow heads do not.
-@pytest.mark.parametrize(("spec", "folds"), [(AttentionSpec(num_heads=1), True), (WIDE, False)])
+@pytest.mark.parametrize(
+    ("spec", "folds"), [(AttentionSpec(num_heads=1), True), (WIDE, False)]
+)
 @pytest.mark.parametrize("masked", [False, True])
 def test_encoder_is_the_papers(spec, folds, masked):
     x = array(2, 40, 10)
@@ -92,7 +94,11 @@ def test_attention_with_masks_and_causality():
     layer = make(kp.layers.Attention, 2, causal=True, dropout=0.3, inputs=(x,), name="a")
     changed = x.copy()
     changed[:, 4:] += 1
-    for options in ({}, {"training": True}, {"training": True, "return_attention_scores": True}):
+    for options in (
+        {},
+        {"training": True},
+        {"training": True, "return_attention_scores": True},
+    ):
         outs = []
         for data in (x, changed):
             layer._seed_generator.state.assign([7, 0])
@@ -212,7 +218,9 @@ def test_remat_in_a_compiled_step():
         )(inputs)
         model = keras.Model(inputs, x)
         model.compile(keras.optimizers.SGD(0.1), "mse")
-        history = model.fit(array(8, 20, 4), np.ones((8, 2, 8)), epochs=3, shuffle=False, verbose=0)
+        history = model.fit(
+            array(8, 20, 4), np.ones((8, 2, 8)), epochs=3, shuffle=False, verbose=0
+        )
         losses.append(history.history["loss"])
     np.testing.assert_allclose(*losses, rtol=1e-5)
     assert losses[0][-1] < losses[0][0]

@@ -50,7 +50,10 @@ def test_sharing_of_weights():
     assert own_block == once + block.count_params()
     own_cross = tiny(num_blocks=4, num_cross_attentions=4)
     assert own_cross.count_params() > once
-    assert own_cross.count_params() == tiny(num_blocks=2, num_cross_attentions=2).count_params()
+    assert (
+        own_cross.count_params()
+        == tiny(num_blocks=2, num_cross_attentions=2).count_params()
+    )
 
 
 def test_flops_count_what_runs():
@@ -79,7 +82,9 @@ def test_the_same_seed_gives_the_same_run():
         spec = AttentionSpec(num_heads=1, dropout=0.3)
         model = tiny(cross_attention=spec)
         model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-        history = model.fit(images(16), np.arange(16) % 3, epochs=2, verbose=0, shuffle=False)
+        history = model.fit(
+            images(16), np.arange(16) % 3, epochs=2, verbose=0, shuffle=False
+        )
         runs.append(history.history["loss"])
     assert runs[0] == runs[1]
 
@@ -95,7 +100,11 @@ def test_it_overfits_a_batch():
     x, y = images(6), np.arange(6) % 3
     steps = 100
     model.fit(
-        np.tile(x, (steps, 1, 1, 1)), np.tile(y, steps), batch_size=6, shuffle=False, verbose=0
+        np.tile(x, (steps, 1, 1, 1)),
+        np.tile(y, steps),
+        batch_size=6,
+        shuffle=False,
+        verbose=0,
     )
     loss, accuracy = model.evaluate(x, y, verbose=0)
     assert loss < 0.02
@@ -166,7 +175,9 @@ def test_classifier_refuses():
         kp.models.ImageClassifier(
             encoder, 3, preprocessor=ImagePreprocessor((6, 5, 1), labels=["a"])
         )
-    with pytest.raises(ValueError, match="`preprocessor.image_shape` must be the encoder's"):
+    with pytest.raises(
+        ValueError, match="`preprocessor.image_shape` must be the encoder's"
+    ):
         kp.models.ImageClassifier(encoder, 3, preprocessor=ImagePreprocessor((5, 5, 1)))
     with pytest.raises(ValueError, match="incompatible|shape"):
         tiny()(np.zeros((2, 7, 5, 1), "float32"))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-import keras_perceiver.ops.attention as attention
+import keras_perceiver.ops.kernels as kernels
 import numpy_reference as reference
 from keras_perceiver.ops import FixedSeed, attend, attend_folded, causal_mask, dropout
 from tolerances import FLOAT32
@@ -85,9 +85,9 @@ def test_chunks_equal_the_whole(rng, monkeypatch, length, masked):
     qkv = draw(rng, 2, 3, 4, 6), 3 * draw(rng, 2, 3, length, 6), draw(rng, 2, 3, length, 5)
     mask = rng.random((2, length)) > 0.5 if masked else None
     full = mask[:, None, None] if masked else None
-    monkeypatch.setattr(attention, "_KEY_CHUNK", 4)
+    monkeypatch.setattr(kernels, "_KEY_CHUNK", 4)
     check(attend(*qkv, mask), reference.attend(*qkv, full))
-    chunked = attention._attend_in_chunks(
+    chunked = kernels._attend_in_chunks(
         ops.convert_to_tensor(qkv[0]) * 6**-0.5, *map(ops.convert_to_tensor, qkv[1:]), None
     )
     check(chunked, reference.attend(*qkv))
@@ -184,12 +184,18 @@ def test_softmax_is_float32(rng, dtype):
         ({"query": np.zeros((2, 3, 4))}, "`query` must have shape"),
         ({"mask": np.ones((2, 3, 4))}, "`mask` must have shape"),
         ({"heads_at_once": 0}, "`heads_at_once` must be at least 1. Received: 0"),
-        ({"key": np.zeros((2, 4, 0, 6)), "value": np.zeros((2, 4, 0, 3))}, "at least one key"),
+        (
+            {"key": np.zeros((2, 4, 0, 6)), "value": np.zeros((2, 4, 0, 3))},
+            "at least one key",
+        ),
     ],
 )
 def test_bad_arguments(qkv, change, match):
     arguments = {**dict(zip(("query", "key", "value"), qkv, strict=True)), **change}
-    arguments = {k: ops.convert_to_tensor(v) if k in "query key value mask" else v for k, v in arguments.items()}
+    arguments = {
+        k: ops.convert_to_tensor(v) if k in "query key value mask" else v
+        for k, v in arguments.items()
+    }
     with pytest.raises(ValueError, match=match):
         attend(**arguments)
 

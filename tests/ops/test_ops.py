@@ -109,7 +109,9 @@ def rows(indices):
 
 
 def test_last_positions():
-    x = ops.convert_to_tensor(np.broadcast_to(rows(np.arange(6)), (3, 6, 2)).astype("float32"))
+    x = ops.convert_to_tensor(
+        np.broadcast_to(rows(np.arange(6)), (3, 6, 2)).astype("float32")
+    )
     np.testing.assert_array_equal(
         ops.convert_to_numpy(kops.last_positions(x, 2)), rows([[4, 5]] * 3)
     )
@@ -120,7 +122,9 @@ def test_last_positions():
 
 
 def test_spaced_positions():
-    x = ops.convert_to_tensor(np.broadcast_to(rows(np.arange(6)), (3, 6, 2)).astype("float32"))
+    x = ops.convert_to_tensor(
+        np.broadcast_to(rows(np.arange(6)), (3, 6, 2)).astype("float32")
+    )
     np.testing.assert_array_equal(
         ops.convert_to_numpy(kops.spaced_positions(x, 3)), rows([[0, 2, 4]] * 3)
     )

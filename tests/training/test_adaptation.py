@@ -42,7 +42,8 @@ def test_lora_counts_and_trains():
     np.testing.assert_allclose(model.predict(x, verbose=0), before, atol=1e-5)
     frozen = {w.path: w.numpy() for w in model.non_trainable_weights}
     model.compile(
-        keras.optimizers.Adam(1e-2), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        keras.optimizers.Adam(1e-2),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
     losses = model.fit(x, np.arange(6) % 3, epochs=8, verbose=0).history["loss"]
     assert losses[-1] < losses[0]

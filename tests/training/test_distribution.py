@@ -48,7 +48,8 @@ with scope:
         w.assign(values + 1 if w.name == "gamma" else values)
     model.compile(keras.optimizers.AdamW(1e-2), "mse")
 data = {"inputs": x, "padding_mask": mask}
-losses = model.fit(data, y, batch_size=16, epochs=3, shuffle=False, verbose=0).history["loss"]
+history = model.fit(data, y, batch_size=16, epochs=3, shuffle=False, verbose=0)
+losses = history.history["loss"]
 losses.append(model.evaluate(data, y, batch_size=16, verbose=0))
 share = None
 if how in ("data_parallel", "fully_sharded"):
@@ -90,5 +91,7 @@ def test_several_devices_train_like_one():
 @pytest.mark.skipif(BACKEND == "jax", reason="JAX honours keras.distribution")
 @pytest.mark.parametrize("name", ["data_parallel", "fully_sharded"])
 def test_what_keras_would_ignore_is_refused(name):
-    with pytest.raises(ValueError, match=f"`{name}` needs the JAX backend. Received: {BACKEND}"):
+    with pytest.raises(
+        ValueError, match=f"`{name}` needs the JAX backend. Received: {BACKEND}"
+    ):
         getattr(kp.training, name)()

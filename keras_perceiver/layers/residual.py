@@ -1,0 +1,91 @@
+"""What cross- and self-attention layers share: norms, MLP, residuals, recomputation."""
+
+import keras
+
+from keras_perceiver.layers.attention import Attention
+from keras_perceiver.layers.configured import Configured
+from keras_perceiver.layers.seeds import DropoutSeeds
+from keras_perceiver.layers.spec import AttentionSpec, activation
+from keras_perceiver.ops.dropout import dropout as drop
+from keras_perceiver.ops.norm import EPSILON
+
+
+def norm(name, policy):
+    """The library's LayerNormalization."""
+    return keras.layers.LayerNormalization(epsilon=EPSILON, dtype=policy, name=name)
+
+
+class ResidualAttention(Configured, DropoutSeeds, keras.layers.Layer):
+    """Attention, then an MLP, each added to what came in."""
+
+    def __init__(self, attention=AttentionSpec(), init_scale=0.02, **kwargs):  # noqa: B008 (frozen)
+        super().__init__(**kwargs)
+        self.attention = attention
+        self.init_scale = init_scale
+        self.supports_masking = True
+        self._make_seeds(
+            attention.dropout, attention.residual_dropout, attention.residual_dropout
+        )
+
+    def _build(self, query_shape, context_shape):
+        spec, policy = self.attention, self.dtype_policy
+        self.attend = Attention(
+            num_heads=spec.num_heads,
+            qk_channels=spec.qk_channels,
+            v_channels=spec.v_channels,
+            # Seeds come from this layer, which also draws those of the residuals.
+            dropout=spec.dropout,
+            heads_at_once=spec.heads_at_once,
+            init_scale=self.init_scale,
+            dtype=policy,
+            name="attention",
+        )
+        self.attend.build(query_shape, context_shape)
+        channels = query_shape[-1]
+        self.mlp_norm = norm("mlp_norm", policy)
+        self.mlp_norm.build(query_shape)
+        hidden = spec.widening_factor * channels
+        self.mlp_in, self.mlp_out = (
+            keras.layers.Dense(
+                units,
+                kernel_initializer=keras.initializers.RandomNormal(0.0, self.init_scale),
+                dtype=policy,
+                name=name,
+            )
+            for name, units in (("mlp_in", hidden), ("mlp_out", channels))
+        )
+        self.mlp_in.build(query_shape)
+        self.mlp_out.build((*query_shape[:-1], hidden))
+        self.activation = activation(spec.activation)
+
+    def _add_mlp(self, x, seed):
+        hidden = self.activation(self.mlp_in(self.mlp_norm(x)))
+        return x + drop(self.mlp_out(hidden), self.attention.residual_dropout, seed)
+
+    def compute_mask(self, *args, **kwargs):
+        """None: a mask of the context says nothing about the latents."""
+
+
+def recompute(remat, function, *args):
+    """`function(*args)`, its activations recomputed in the backward pass if `remat`.
+
+    `args` are tensors or None. All randomness must come in through them: what the
+    function drew itself, it would draw anew (see `keras_perceiver.ops.FixedSeed`).
+    """
+    if not remat:
+        return function(*args)
+    # Masks and seeds have no gradient, and TensorFlow fails on asking them for one:
+    # they are closed over.
+    places = [i for i, x in enumerate(args) if x is not None and _is_float(x)]
+
+    def on_floats(*floats):
+        full = list(args)
+        for place, tensor in zip(places, floats, strict=True):
+            full[place] = tensor
+        return function(*full)
+
+    return keras.remat(on_floats)(*(args[i] for i in places))
+
+
+def _is_float(x):
+    return "float" in keras.backend.standardize_dtype(x.dtype)

@@ -1,0 +1,194 @@
+"""Decisions, held: import order, lean imports, file sizes, no global side effects."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import keras_perceiver
+
+ROOT = Path(keras_perceiver.__file__).parent
+# Imports run one way only: a package may import those before it.
+ORDER = [
+    "ops",
+    "layers",
+    "generation",
+    "preprocessing",
+    "models",
+    "converters",
+    "presets",
+    "data",
+    "training",
+    "export",
+    "visualization",
+    "cli",
+]
+MAX_LINES = 300  # a file is read in one sitting
+MAX_ARGUMENTS = 11
+
+pytestmark = pytest.mark.one_backend
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_imports_run_one_way():
+    for path in ROOT.rglob("*.py"):
+        package = path.relative_to(ROOT).parts[0]
+        if package not in ORDER:
+            continue
+        for name in imports(path):
+            parts = name.split(".")
+            if parts[0] == "keras_perceiver" and len(parts) > 1 and parts[1] in ORDER:
+                allowed = ORDER[: ORDER.index(package) + 1]
+                assert parts[1] in allowed, f"{path} imports {name}"
+
+
+def test_preprocessing_needs_no_keras():
+    for path in (ROOT / "preprocessing").glob("*.py"):
+        assert not any(n.split(".")[0] == "keras" for n in imports(path)), path
+
+
+def test_every_package_is_ordered():
+    packages = {p.parent.name for p in ROOT.glob("*/__init__.py")}
+    assert packages <= set(ORDER)
+
+
+def test_files_are_short():
+    sizes = {
+        p.relative_to(ROOT): len(p.read_text().splitlines()) for p in ROOT.rglob("*.py")
+    }
+    assert {p: n for p, n in sizes.items() if n > MAX_LINES} == {}
+
+
+def test_constructors_are_short():
+    for path in ROOT.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef) and node.name == "__init__":
+                names = [a.arg for a in (*node.args.args, *node.args.kwonlyargs)]
+                assert len(names) - 1 <= MAX_ARGUMENTS, f"{path}: {names}"
+
+
+def run(program, backend, **env):
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "KERAS_BACKEND": backend, **env},
+        capture_output=True,
+        text=True,
+    )
+
+
+LEAN = """
+import random, sys, time
+import numpy as np
+import keras
+np.random.seed(0); random.seed(0)
+state, py_state = np.random.get_state()[1].copy(), random.getstate()
+before = set(sys.modules)
+policy, floatx = keras.config.dtype_policy().name, keras.config.floatx()
+start = time.perf_counter()
+import keras_perceiver as kp
+kp.layers, kp.models, kp.presets, kp.training, kp.export
+assert (np.random.get_state()[1] == state).all() and random.getstate() == py_state
+assert keras.config.dtype_policy().name == policy and keras.config.floatx() == floatx
+heavy = {"tensorflow", "torch", "jax", "transformers", "keras_hub", "sklearn",
+         "matplotlib", "PIL", "grain", "jsonargparse", "tensorflow_datasets"}
+added = heavy & {m.split(".")[0] for m in set(sys.modules) - before}
+print(sorted(added))
+"""
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_import_loads_the_active_backend_only(backend):
+    """E3, E4: and no optional package; no global state changes."""
+    result = run(LEAN, backend)
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert result.stdout.strip() == "[]"
+    forbidden = {"jax": ("tensorflow", "torch"), "torch": ("tensorflow",)}[backend]
+    check = f"""
+import sys, keras_perceiver as kp
+kp.models
+print([m for m in {forbidden!r} if m in sys.modules])
+"""
+    result = run(check, backend)
+    assert result.stdout.strip() == "[]", result.stderr[-2000:]
+
+
+def test_the_import_test_can_fail():
+    result = run(LEAN.replace("start =", "import PIL; start ="), "torch")
+    assert result.stdout.strip() == "['PIL']"
+
+
+WITHOUT = """
+import importlib.machinery, socket, sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in %r:
+            return importlib.machinery.ModuleSpec(name, self)
+    def create_module(self, spec):
+        raise ModuleNotFoundError(f"No module named {spec.name!r}", name=spec.name)
+sys.meta_path.insert(0, Refuse())
+def refuse(*args, **kwargs):
+    raise OSError("no network in this test")
+socket.socket.connect = refuse
+import numpy as np
+import keras_perceiver as kp
+model = kp.presets.load("digits")
+print(model.classify(np.zeros((8, 8), "uint8"))[0][0]["label"] in "0123456789")
+"""
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_works_without_optional_packages_and_network(backend):
+    """E3: numpy, Keras and one backend are enough to load and classify."""
+    absent = [
+        "matplotlib",
+        "sklearn",
+        "grain",
+        "jsonargparse",
+        "transformers",
+        "tensorflow",
+        "PIL",
+    ]
+    result = run(WITHOUT % (absent,), backend)
+    assert result.stdout.strip() == "True", result.stderr[-2000:]
+
+
+def test_no_retrace_for_the_same_shape():
+    """E2: a second batch of the same shape compiles nothing."""
+    program = """
+import keras, numpy as np, tensorflow as tf
+import keras_perceiver as kp
+encoder = kp.models.ImageEncoder((6, 5, 1), num_bands=3, num_latents=4, latent_channels=8,
+                                 layers_per_block=1)
+model = kp.models.ImageClassifier(encoder, 3)
+traces = []
+call = model.call
+def counting(*args, **kwargs):
+    traces.append(1)
+    return call(*args, **kwargs)
+model.call = counting
+model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+x, y = np.zeros((8, 6, 5, 1), "float32"), np.zeros(8, "int32")
+model.train_on_batch(x, y)
+first = len(traces)
+for _ in range(4):
+    model.train_on_batch(x, y)
+print(first > 0, len(traces) - first)
+"""
+    for backend in ("tensorflow", "jax"):
+        result = run(program, backend)
+        assert result.stdout.strip() == "True 0", (
+            backend,
+            result.stdout,
+            result.stderr[-1500:],
+        )
