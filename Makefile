@@ -11,7 +11,7 @@ backends := tensorflow$(if $(filter-out tensorflow,$(KERAS_BACKEND)),$(comma)$(K
 # Keras leaves XLA off for TensorFlow on a CPU, where it halves the time of this model.
 fit_options := $(if $(filter tensorflow,$(KERAS_BACKEND)),--jit_compile=true)
 
-.PHONY: demo
+.PHONY: demo test lint bench guides
 
 demo: .venv/demo-$(KERAS_BACKEND)
 	$(BIN)/keras-perceiver fit image-classifier --config configs/digits.yaml \
@@ -25,4 +25,43 @@ endif
 .venv/demo-$(KERAS_BACKEND): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -c constraints.txt -e '.[$(backends),data,cli]'
+	touch $@
+
+# Two test processes at a time; BACKENDS=jax make test runs one backend alone.
+BACKENDS ?= tensorflow jax torch
+PYTEST ?= -q -n 2
+
+test: .venv/test
+	@for backend in $(BACKENDS); do \
+	    echo "== $$backend"; \
+	    KERAS_BACKEND=$$backend $(BIN)/python -m pytest $(PYTEST) || exit 1; \
+	done
+
+lint: .venv/lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: .venv/bench
+	$(BIN)/python benchmarks/bench_image.py
+
+guides: .venv/test
+	@mkdir -p notebooks
+	@for guide in guides/*.py; do \
+	    $(BIN)/jupytext --to ipynb --output notebooks/$$(basename $$guide .py).ipynb $$guide && \
+	    $(BIN)/python $$guide || exit 1; \
+	done
+
+.venv/test: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[all,test]'
+	touch $@
+
+.venv/bench: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[all,bench]'
+	touch $@
+
+.venv/lint: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q $$(sed -n 's/^dev = \["\(.*\)"\]/\1/p' pyproject.toml)
 	touch $@
