@@ -124,8 +124,9 @@ class Reference(Torch):
 
     def compare(self, path):
         """Largest difference to the logits saved by `Ours.save`, and their size."""
-        import reference_torch
         import torch
+
+        import reference_torch
 
         saved = dict(np.load(path))
         expected = saved.pop("__logits__")
@@ -208,9 +209,10 @@ class Lucidrains(Torch):
     """
 
     def make_model(self):
-        import reference_torch
         import torch
         from perceiver_pytorch import PerceiverIO
+
+        import reference_torch
 
         job = self.job
         self.positions = reference_torch.fourier_features(
