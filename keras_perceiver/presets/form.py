@@ -76,10 +76,10 @@ def from_form(form):
     values = {key: from_form(item) for key, item in form["config"].items()}
     try:
         return cls(**values)
-    except (AttributeError, TypeError) as error:
+    except (AttributeError, RuntimeError, TypeError) as error:
         raise ValueError(
-            f"The configuration of {cls.__name__} has a value of the wrong type, or "
-            f"lacks one: {error}"
+            f"The configuration of {cls.__name__} has a value of the wrong type or range, "
+            f"or lacks one: {error}"
         ) from error
 
 

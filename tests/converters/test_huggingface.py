@@ -4,10 +4,10 @@ import json
 
 import numpy as np
 import pytest
-from tolerances import PARITY
 
 import keras_perceiver as kp
 from keras_perceiver.layers import AttentionSpec
+from tolerances import PARITY
 
 BASE = {
     "num_latents": 4,

@@ -6,10 +6,10 @@ import shutil
 
 import numpy as np
 import pytest
-from tolerances import PARITY
 
 import keras_perceiver as kp
 from keras_perceiver.files import TensorFile, write_tensors
+from tolerances import PARITY
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "image_classifier"
 

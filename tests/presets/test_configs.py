@@ -4,10 +4,10 @@ import inspect
 import json
 
 import pytest
-from test_contracts import CASES
 
 import keras_perceiver as kp
 from keras_perceiver.layers.configured import argument_names
+from test_contracts import CASES
 
 RECORDS = {
     "AttentionSpec": [kp.layers.AttentionSpec],

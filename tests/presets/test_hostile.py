@@ -20,9 +20,9 @@ def bounded(tmp_path, monkeypatch):
     """No refusal takes long, takes much memory, or leaves a trace."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CANARY", str(tmp_path / "canary"))
-    start, memory = time.monotonic(), peak_memory()
+    start, memory = time.process_time(), peak_memory()
     yield
-    assert time.monotonic() - start < 15
+    assert time.process_time() - start < 15
     assert peak_memory() - memory < 100e6
     assert not (tmp_path / "canary").exists()
 
@@ -181,3 +181,37 @@ def test_flipped_bits_in_the_header_never_get_through(preset):
         except ValueError:
             refused += 1
     assert refused > 290
+
+
+VALUES = [None, True, 0, -1, 3, 2**63, 1e308, 0.5, "", "x", "a/b", [], [1, 2], {}, EVAL]
+
+
+def places(value, path=()):
+    """Paths to everything inside a JSON value."""
+    items = value.items() if isinstance(value, dict) else ()
+    items = enumerate(value) if isinstance(value, list) else items
+    for key, item in items:
+        yield (*path, key)
+        yield from places(item, (*path, key))
+
+
+@pytest.mark.parametrize("name", ["config.json", "preprocessor.json"])
+def test_a_config_changed_anywhere_loads_or_is_refused(preset, name):
+    """No other error, whatever stands where: 25 changes, the same each run."""
+    rng = np.random.default_rng(0)
+    original = (preset / name).read_text()
+    refused = 0
+    for _ in range(25):
+        config = json.loads(original)
+        paths = list(places(config))
+        *path, key = paths[rng.integers(len(paths))]
+        parent = config
+        for step in path:
+            parent = parent[step]
+        parent[key] = VALUES[rng.integers(len(VALUES))]
+        (preset / name).write_text(json.dumps(config))
+        try:
+            kp.presets.load(preset)
+        except ValueError:
+            refused += 1
+    assert refused > 5

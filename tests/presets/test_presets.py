@@ -6,12 +6,12 @@ import shutil
 import keras
 import numpy as np
 import pytest
-from tolerances import FLOAT32
 
 import keras_perceiver as kp
 from keras_perceiver.files import TensorFile, write_tensors
 from keras_perceiver.layers import AttentionSpec
 from keras_perceiver.presets.form import to_form
+from tolerances import FLOAT32
 
 E = 1e-6  # the same weights in the same program
 

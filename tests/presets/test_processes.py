@@ -7,9 +7,9 @@ import sys
 import keras
 import numpy as np
 import pytest
-from tolerances import FLOAT32
 
 import keras_perceiver as kp
+from tolerances import FLOAT32
 
 pytestmark = [pytest.mark.one_backend, pytest.mark.slow]
 
