@@ -32,7 +32,7 @@ def classifier():
 def masked_model():
     """Any length, with a mask: an encoder composed by hand."""
     inputs = keras.Input((None, 5), name="inputs")
-    mask = keras.Input((None,), dtype="int32", name="padding_mask")
+    mask = keras.Input((None,), dtype="int32", name="padding_mask", optional=True)
     latents = kp.layers.PerceiverEncoder(
         3,
         8,

@@ -238,3 +238,31 @@ def test_errors_name_the_argument(make, match):
     """Raised at construction or build, with what was expected and what came (E8)."""
     with pytest.raises(ValueError, match=match):
         make()
+
+
+@pytest.mark.parametrize("name", ["encoder", "resampler", "attention"])
+def test_any_length_and_an_optional_mask(name):
+    """One model for all lengths, with and without a mask."""
+    inputs = keras.Input((None, 8), name="inputs")
+    mask = keras.Input((None,), dtype="int32", name="padding_mask", optional=True)
+    if name == "attention":
+        queries = kp.layers.LearnedQueries(3, 8)(inputs)
+        outputs = kp.layers.Attention(2)(queries, inputs, padding_mask=mask)
+    else:
+        layer = {
+            "encoder": kp.layers.PerceiverEncoder(
+                3, 8, self_attention=AttentionSpec(num_heads=2), layers_per_block=1
+            ),
+            "resampler": kp.layers.PerceiverResampler(3, 1, AttentionSpec(num_heads=2)),
+        }[name]
+        outputs = layer(inputs, padding_mask=mask)
+    model = keras.Model({"inputs": inputs, "padding_mask": mask}, outputs)
+    assert model.output_shape == (None, 3, 8)
+    contract.randomize(model, np.random.default_rng(1))
+    x = array(2, 9, 8)
+    without = as_numpy(model({"inputs": x[:, :6], "padding_mask": None}))
+    x[:, 6:] = np.nan
+    real = (np.arange(9)[None] < np.array([[6], [6]])).astype("int32")
+    np.testing.assert_allclose(
+        as_numpy(model({"inputs": x, "padding_mask": real})), without, atol=FLOAT32
+    )
