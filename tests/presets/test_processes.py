@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 
-import keras
 import numpy as np
 import pytest
 
@@ -15,11 +14,14 @@ pytestmark = [pytest.mark.one_backend, pytest.mark.slow]
 
 # Loads what the parent saved, in three forms, and saves a preset of its own.
 SCRIPT = """
-import sys, numpy as np, keras, keras_perceiver as kp, keras_perceiver.models
+import sys, numpy as np, keras, keras_perceiver as kp
 folder, backend = sys.argv[1:]
 assert keras.backend.backend() == backend
 images = np.load(f"{folder}/images.npy")
+before = set(sys.modules)  # Keras itself imports JAX under PyTorch
 preset = kp.presets.load(f"{folder}/preset")
+imported = set(sys.modules) - before
+assert not imported & {"tensorflow", "jax", "torch", "transformers"}, imported
 saved = keras.saving.load_model(f"{folder}/model.keras")
 assert type(saved) is kp.models.ImageClassifier
 weights = kp.presets.load(f"{folder}/preset", load_weights=False)
@@ -30,7 +32,7 @@ kp.presets.save(preset, f"{folder}/from_{backend}")
 """
 
 
-def test_every_format_in_fresh_processes_of_every_backend(tmp_path, frozen, rng):
+def test_every_format_in_fresh_processes_of_other_backends(tmp_path, frozen, rng):
     model = kp.presets.load(frozen[0])
     # Weights of this process, not of a file that the others could have seen.
     for weight in model.weights:
@@ -41,7 +43,7 @@ def test_every_format_in_fresh_processes_of_every_backend(tmp_path, frozen, rng)
     kp.presets.save(model, tmp_path / "preset")
     model.save(tmp_path / "model.keras")
     model.save_weights(tmp_path / "model.weights.h5")
-    backends = ("tensorflow", "jax", "torch")
+    backends = ("jax", "torch")
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", SCRIPT, str(tmp_path), backend],
@@ -52,7 +54,7 @@ def test_every_format_in_fresh_processes_of_every_backend(tmp_path, frozen, rng)
         for backend in backends
     ]
     for process in processes:
-        _, errors = process.communicate(timeout=200)
+        _, errors = process.communicate(timeout=500)
         assert process.returncode == 0, errors
     for backend in backends:
         for form in ("preset", "saved", "weights"):
@@ -60,21 +62,3 @@ def test_every_format_in_fresh_processes_of_every_backend(tmp_path, frozen, rng)
             np.testing.assert_allclose(logits, expected, atol=FLOAT32)
         again = kp.presets.load(tmp_path / f"from_{backend}")
         np.testing.assert_allclose(again.predict(images, verbose=0), expected, atol=1e-6)
-
-
-def test_loading_imports_no_other_backend(frozen):
-    """Nor transformers, nor torch to read safetensors."""
-    script = """
-import sys, keras_perceiver as kp
-kp.presets.load(sys.argv[1])
-print([m for m in ("tensorflow", "torch", "transformers") if m in sys.modules])
-"""
-    out = subprocess.run(
-        [sys.executable, "-c", script, str(frozen[0])],
-        env={**os.environ, "KERAS_BACKEND": "jax"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert out.stdout.strip() == "[]"
-    assert keras.backend.backend() == "tensorflow"
