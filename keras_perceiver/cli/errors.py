@@ -63,7 +63,6 @@ def summary(message, names):
         names: for options that take a name: option to known names.
 
     Example:
-
     >>> message = 'Parser key "data":\n  Errors:\n    - Option \'sed\' is not accepted'
     >>> summary(message, {})
     "--data: option 'sed' is not accepted"

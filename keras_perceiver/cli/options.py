@@ -6,6 +6,7 @@ import inspect
 import re
 
 import jsonargparse  # noqa: TID253 (this module is imported by commands only)
+import keras
 import yaml
 from jsonargparse.typing import PositiveInt, class_from_function  # noqa: TID253
 
@@ -97,7 +98,7 @@ def _documented(cls):
 
 
 class Parser(jsonargparse.ArgumentParser):
-    """A jsonargparse parser that tells errors in one line and writes short names."""
+    """A jsonargparse parser that tells errors in one line and writes public names."""
 
     names = {"data": ", ".join(SOURCES), "optimizer": "the optimizers of Keras: AdamW, ..."}
 
@@ -115,16 +116,17 @@ class Parser(jsonargparse.ArgumentParser):
     def options(self, argv):
         """What `argv` says, or a `CommandLineError`."""
         try:
-            return self.parse_args(argv)
+            return self.parse_args([_full_optimizer_name(argument) for argument in argv])
         except argparse.ArgumentError as error:
             raise CommandLineError(summary(str(error), self.names)) from error
 
     def dump(self, *args, **kwargs):
-        """YAML without the private paths of Keras' classes: the names suffice."""
+        """YAML without private paths of classes."""
         text = super().dump(*args, **kwargs)
-        return re.sub(
-            r"class_path: (?:keras|keras_perceiver)\.[\w.]*\.(\w+)", r"class_path: \1", text
+        text = re.sub(
+            r"keras\.src\.[\w.]*optimizers\.[\w.]*?(\w+)\n", r"keras.optimizers.\1\n", text
         )
+        return re.sub(r"keras_perceiver\.cli\.options\.(\w+)", r"\1", text)
 
     def add_config(self):
         """`--config` and `--print_config`."""
@@ -142,6 +144,17 @@ class Parser(jsonargparse.ArgumentParser):
         self.add_argument(
             "--batch_size", type=PositiveInt, default=64, help="Images per batch."
         )
+
+
+def _full_optimizer_name(argument):
+    """`--optimizer=AdamW` with the public path.
+
+    The name alone is ambiguous on PyTorch, where Keras has two classes of each name.
+    """
+    option, _, name = argument.partition("=")
+    if option == "--optimizer" and hasattr(keras.optimizers, name):
+        return f"--optimizer=keras.optimizers.{name}"
+    return argument
 
 
 def model_options():

@@ -149,7 +149,10 @@ def _parser(argv):
     parser.add_subclass_arguments(
         keras.optimizers.Optimizer,
         "optimizer",
-        default={"class_path": "AdamW", "init_args": {"learning_rate": 1e-3}},
+        default={
+            "class_path": "keras.optimizers.AdamW",
+            "init_args": {"learning_rate": 1e-3},
+        },
         fail_untyped=False,
         help="An optimizer of Keras by name. Its options: --optimizer.help=NAME.",
     )

@@ -18,7 +18,6 @@ class Augmentation:
         ValueError: a negative number.
 
     Example:
-
     >>> image = np.eye(8, dtype="float32")[..., None]
     >>> Augmentation(shift=1)(image, np.random.default_rng(0)).shape
     (8, 8, 1)
@@ -78,7 +77,6 @@ def batches(source, model, batch_size=64, seed=None, augmentation=None):
             image, or labels out of range for the model: before training starts.
 
     Example:
-
     >>> import keras_perceiver as kp
     >>> encoder = kp.models.ImageEncoder((8, 8, 1), 4, num_latents=2, latent_channels=8)
     >>> model = kp.models.ImageClassifier(encoder, num_classes=10)

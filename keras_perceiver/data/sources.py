@@ -21,7 +21,6 @@ class ImageData:
         labels: names of the classes.
 
     Example:
-
     >>> data = digits()
     >>> len(data.train), len(data.test), data.labels[7]
     (1437, 360, '7')
@@ -47,7 +46,6 @@ class ArraySource(Sequence):
             labels that are not one non-negative integer an image.
 
     Example:
-
     >>> source = ArraySource(np.zeros((5, 8, 8, 1), "uint8"), np.arange(5))
     >>> source[3][1]
     3

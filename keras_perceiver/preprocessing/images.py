@@ -4,6 +4,9 @@ import os
 
 import numpy as np
 
+# Weights of red, green and blue in brightness (ITU-R 601, as in Pillow).
+LUMA = (0.299, 0.587, 0.114)
+
 
 class ImagePreprocessor:
     """Crop, resize and normalise images: `(pixels / 255 - mean) / std`.
@@ -18,7 +21,6 @@ class ImagePreprocessor:
         labels: names of the classes, or None.
 
     Example:
-
     >>> preprocess = ImagePreprocessor((8, 8, 1))
     >>> preprocess(np.zeros((28, 28), "uint8")).shape
     (1, 8, 8, 1)
@@ -30,6 +32,16 @@ class ImagePreprocessor:
         self.std = std
         self.crop = crop
         self.labels = None if labels is None else [str(label) for label in labels]
+        for name, value in (("mean", mean), ("std", std)):
+            numbers = np.asarray(value)
+            if numbers.dtype.kind not in "iuf" or numbers.shape not in (
+                (),
+                self.image_shape[-1:],
+            ):
+                raise ValueError(
+                    f"`{name}` must be a number or one per channel. "
+                    f"Received: {name}={value!r}, image_shape={self.image_shape}"
+                )
         if np.any(np.asarray(std) <= 0):
             raise ValueError(f"`std` must be positive. Received: std={std}")
         if crop is not None and not 0 < crop <= 1:
@@ -74,7 +86,7 @@ class ImagePreprocessor:
         if self.crop is not None:
             pixels = _centre_square(pixels, self.crop)
         if channels == 1 and pixels.shape[-1] == 3:
-            pixels = pixels @ np.asarray([[0.299], [0.587], [0.114]], "float32")  # ITU-R 601
+            pixels = pixels @ np.asarray(LUMA, "float32")[:, None]
         elif channels == 3 and pixels.shape[-1] == 1:
             pixels = np.repeat(pixels, 3, axis=-1)
         elif channels != pixels.shape[-1]:

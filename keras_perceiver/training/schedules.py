@@ -29,7 +29,6 @@ def warmup_cosine(
             fraction out of [0, 1].
 
     Example:
-
     >>> schedule = warmup_cosine(1e-3, total_steps=100, warmup_steps=10)
     >>> [round(float(schedule(step)), 6) for step in (0, 5, 10, 55, 100)]
     [0.0, 0.0005, 0.001, 0.0005, 0.0]

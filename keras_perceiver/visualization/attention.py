@@ -23,7 +23,6 @@ def attention_maps(model, images, batch_size=32):
         ValueError: no image, or pixels that the model's preprocessor refuses.
 
     Example:
-
     >>> import keras_perceiver as kp
     >>> encoder = kp.models.ImageEncoder((8, 8, 1), 4, num_latents=2, latent_channels=8)
     >>> model = kp.models.ImageClassifier(encoder, num_classes=10)

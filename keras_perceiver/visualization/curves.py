@@ -40,7 +40,6 @@ def plot_learning_curve(history, path):
         ValueError: no epoch.
 
     Example:
-
     >>> import tempfile
     >>> file = os.path.join(tempfile.mkdtemp(), "curve.png")
     >>> plot_learning_curve({"loss": [2.0, 1.0], "val_loss": [2.1, 1.2]}, file) == file
