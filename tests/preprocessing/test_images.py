@@ -13,7 +13,7 @@ def test_pixels_are_normalised():
     out = ImagePreprocessor((4, 4, 3), mean=[0.5, 0.4, 0.3], std=[0.5, 0.25, 0.1])(x)
     assert out.dtype == np.float32
     expected = (128 / 255 - np.array([0.5, 0.4, 0.3])) / [0.5, 0.25, 0.1]
-    np.testing.assert_allclose(out[0, 0, 0], expected, rtol=1e-5)
+    np.testing.assert_allclose(out[0, 0, 0], expected, atol=1e-6)
 
 
 def test_colours_and_grey():
