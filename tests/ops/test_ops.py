@@ -88,6 +88,11 @@ def test_normalize_computes_in_float32():
     np.testing.assert_allclose(y.std(-1), 1, atol=1e-2)
 
 
+def test_normalize_takes_integers():
+    y = ops.convert_to_numpy(kops.normalize(np.array([[0, 1, 2]], "int32")))
+    np.testing.assert_allclose(y, [[-1.2247, 0, 1.2247]], atol=1e-3)
+
+
 def test_mask_ranks():
     padding, per_query = np.ones((2, 5)), np.ones((2, 3, 5))
     per_head = np.ones((2, 4, 3, 5))
