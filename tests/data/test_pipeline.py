@@ -23,6 +23,15 @@ def source():
     return ArraySource(np.full((10, 4, 4, 1), labels[:, None, None, None] / 10), labels)
 
 
+def is_traced(x):
+    """Whether `x` is a symbol of JAX, which builds the model before training."""
+    if keras.backend.backend() != "jax":
+        return False
+    import jax
+
+    return isinstance(x, jax.core.Tracer)
+
+
 def labels_of(dataset, steps):
     return [dataset[i][1].tolist() for i in range(steps)]
 
@@ -71,7 +80,8 @@ def test_fit_sees_a_new_order_each_epoch_and_all_held_out_records_once(model, so
 
     class Record(keras.losses.Loss):
         def call(self, y_true, y_pred):
-            seen.append(keras.ops.convert_to_numpy(y_true).ravel().astype(int).tolist())
+            if not is_traced(y_true):
+                seen.append(keras.ops.convert_to_numpy(y_true).ravel().astype(int).tolist())
             return keras.losses.sparse_categorical_crossentropy(y_true, y_pred, True)
 
     model.compile("sgd", Record(), run_eagerly=True)
