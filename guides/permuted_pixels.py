@@ -7,16 +7,19 @@
 # permutation for all images (arXiv 2103.03206, table 2). This guide does the same with
 # handwritten digits.
 #
-# Expected, held-out accuracy on 360 digits (standard error about 1 point):
+# Expected: accuracy on 360 held-out digits (standard error about 1 point):
 #
 # | | pixels in place | one fixed permutation |
 # |---|---|---|
-# RESULT
+# | Perceiver, Fourier positions | 96.7 % | 95.3 % |
+# | small CNN | 96.7 % | 90.0 % |
+# | Perceiver, no positions | 26.1 % | |
 #
-# Time: TIME
+# Time: 69 s of processor time on two cores (TensorFlow).
+# `tests/guides/test_permuted_pixels.py` holds these to within their error.
 #
-# The point is the difference between the columns, not between the rows: on images in
-# their usual order a convolution is a good idea, and so small a Perceiver does not beat it.
+# The point is the difference between the columns, not between the rows: a larger
+# convolutional network reads these digits better than either.
 
 # %%
 import os
@@ -166,8 +169,8 @@ for offset, place in enumerate(VIEWS):
         label=f"pixels {place}",
     )
     axis.bar_label(bars, fmt="{:.1%}", fontsize=8)
-axis.set_xticks(range(len(MODELS)), MODELS)
-axis.set(ylim=(0, 1.15), ylabel="held-out accuracy")
+axis.set_xticks(range(len(MODELS)), [name.replace(", ", ",\n") for name in MODELS])
+axis.set(xlim=(-0.5, 2.5), ylim=(0, 1.2), ylabel="held-out accuracy")
 axis.legend(ncols=2, loc="upper right", fontsize=8)
 figure.savefig(OUTPUT / "accuracy.png", dpi=100)
 print("wrote", OUTPUT / "accuracy.png")
