@@ -38,7 +38,7 @@ class Ours:
         self.model.compile(
             optimizer=keras.optimizers.AdamW(LEARNING_RATE, weight_decay=WEIGHT_DECAY),
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            # XLA takes minutes to compile a TensorFlow training step on a CPU.
+            # As Keras chooses on a CPU: XLA for JAX, graphs for TensorFlow.
             jit_compile=backend == "jax",
         )
         self.images, self.labels = job.data()

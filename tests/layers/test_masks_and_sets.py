@@ -69,6 +69,17 @@ def test_a_batch_is_its_examples(encoder):
         np.testing.assert_allclose(out[i : i + 1], as_numpy(encoder(row)), atol=1e-5)
 
 
+def test_a_masked_modality_is_an_absent_one(encoder):
+    """M6."""
+    pixels, sounds = array(2, 8, 6), array(2, 5, 6, seed=1)
+    both = np.concatenate([pixels, sounds], axis=1)
+    mask = np.concatenate([np.ones((2, 8)), np.zeros((2, 5))], axis=1)
+    np.testing.assert_allclose(
+        as_numpy(encoder(both, padding_mask=mask)), as_numpy(encoder(pixels)), atol=FLOAT32
+    )
+    assert np.abs(as_numpy(encoder(both)) - as_numpy(encoder(pixels))).max() > 1e-3
+
+
 def test_a_fully_masked_example_is_defined(encoder):
     """It reads nothing: as if the cross-attention added zero (M3)."""
     x = array(2, 9, 6)
