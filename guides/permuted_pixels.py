@@ -18,8 +18,8 @@
 # Time: 69 s of processor time on two cores (TensorFlow).
 # `tests/guides/test_permuted_pixels.py` holds these to within their error.
 #
-# The point is the difference between the columns, not between the rows: a larger
-# convolutional network reads these digits better than either.
+# The point is the difference between the columns. The rows say nothing about which kind
+# of network reads digits best.
 
 # %%
 import os

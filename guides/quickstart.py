@@ -93,7 +93,7 @@ history = model.fit(
     verbose=2,
 )
 held_out = kp.data.batches(digits.test, model, batch_size)
-loss, accuracy = model.evaluate(held_out, verbose=0)
+loss, accuracy = model.evaluate(held_out, steps=len(held_out), verbose=0)
 print(f"held-out accuracy: {accuracy:.1%} of {len(digits.test)} digits")
 
 # %% [markdown]
