@@ -170,7 +170,9 @@ for offset, place in enumerate(VIEWS):
     )
     axis.bar_label(bars, fmt="{:.1%}", fontsize=8)
 axis.set_xticks(range(len(MODELS)), [name.replace(", ", ",\n") for name in MODELS])
-axis.set(xlim=(-0.5, 2.5), ylim=(0, 1.2), ylabel="held-out accuracy")
+axis.set(
+    xlim=(-0.5, 2.5), ylim=(0, 1.2), yticks=np.linspace(0, 1, 6), ylabel="held-out accuracy"
+)
 axis.legend(ncols=2, loc="upper right", fontsize=8)
 figure.savefig(OUTPUT / "accuracy.png", dpi=100)
 print("wrote", OUTPUT / "accuracy.png")
