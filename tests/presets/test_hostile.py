@@ -126,7 +126,9 @@ def test_nested_bombs_are_refused(preset):
 )
 def test_hostile_preprocessors_are_refused(preset, change):
     edit(preset, change, "preprocessor.json")
-    with pytest.raises(ValueError, match=r"class_name|type|lacks|preprocessor|must be a number"):
+    with pytest.raises(
+        ValueError, match=r"class_name|type|lacks|preprocessor|must be a number"
+    ):
         kp.presets.load(preset)
 
 
