@@ -52,6 +52,7 @@ def test_a_run_folder_holds_everything(run):
     assert "val_accuracy" in header and epoch.startswith("0,")
 
 
+@pytest.mark.one_backend
 def test_the_saved_config_reproduces_the_run(run, tmp_path):
     options = [f"--config={run / 'config.yaml'}", f"--output={tmp_path / 'again'}"]
     assert main([*FIT, *options]) == 0
@@ -94,6 +95,7 @@ def test_export_or_the_way_round(run, tmp_path, capsys):
         assert code == 0 and (output / "saved_model.pb").exists()
 
 
+@pytest.mark.one_backend
 def test_fit_starts_from_a_preset_and_from_a_run(run, tmp_path):
     first, second = tmp_path / "architecture", tmp_path / "weights"
     options = [f"--model.preset={run}", "--epochs=1", "--batch_size=256", "--verbose=0"]
