@@ -44,10 +44,13 @@ lint: .venv/lint
 bench: .venv/bench
 	$(BIN)/python benchmarks/bench_image.py
 
+KERNEL := {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+
 guides: .venv/test
 	@mkdir -p notebooks
 	@for guide in guides/*.py; do \
-	    $(BIN)/jupytext --to ipynb --output notebooks/$$(basename $$guide .py).ipynb $$guide && \
+	    $(BIN)/jupytext --to ipynb --update-metadata '$(KERNEL)' \
+	        --output notebooks/$$(basename $$guide .py).ipynb $$guide && \
 	    $(BIN)/python $$guide || exit 1; \
 	done
 
