@@ -19,6 +19,7 @@ def test_every_guide_is_run():
     assert guides == {*EXPECTED, "permuted_pixels"}  # which has a test file of its own
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("name", EXPECTED)
 def test_guide_runs(name, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("KERAS_PERCEIVER_FAST", "1")
