@@ -37,7 +37,7 @@ def seeded():
 
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002 (Keras shuffles with it)
-    keras.backend.clear_session()
+    keras.backend.clear_session(free_memory=False)  # a collection takes longer than a test
     assert keras.backend.backend() == BACKEND
 
 
