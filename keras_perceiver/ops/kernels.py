@@ -114,7 +114,6 @@ def _attend_in_chunks(query, key, value, mask):
         out = out * decay + ops.cast(_mix(weights, values), "float32")
         return out, total, new_peak
 
-    # The first chunk gives the running values their shapes.
     state = _first_state(query, key, value)
     state = ops.fori_loop(
         0, num_chunks, lambda i, s: step(s, i * _KEY_CHUNK, _KEY_CHUNK), state

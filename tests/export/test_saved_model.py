@@ -9,6 +9,7 @@ import pytest
 
 import contract
 import keras_perceiver as kp
+import tiny
 from keras_perceiver.layers import AttentionSpec
 
 BACKEND = keras.backend.backend()
@@ -16,15 +17,7 @@ exports = pytest.mark.skipif(BACKEND == "torch", reason="refused there, see the 
 
 
 def classifier():
-    encoder = kp.models.ImageEncoder(
-        (6, 5, 1),
-        num_bands=3,
-        num_latents=4,
-        latent_channels=8,
-        layers_per_block=1,
-        self_attention=AttentionSpec(num_heads=2),
-    )
-    model = kp.models.ImageClassifier(encoder, 3)
+    model = tiny.classifier()
     contract.randomize(model, np.random.default_rng(1))
     return model
 

@@ -9,23 +9,9 @@ import keras_perceiver as kp
 import numpy_reference as reference
 from keras_perceiver.layers import AttentionSpec
 from keras_perceiver.preprocessing import ImagePreprocessor
+from tiny import classifier as tiny
+from tiny import images
 from tolerances import FLOAT32
-
-
-def tiny(head="decoder", **options):
-    encoder = kp.models.ImageEncoder(
-        (6, 5, 1),
-        num_bands=3,
-        num_latents=4,
-        latent_channels=8,
-        self_attention=AttentionSpec(num_heads=2),
-        **{"layers_per_block": 1, **options},
-    )
-    return kp.models.ImageClassifier(encoder, 3, head=head)
-
-
-def images(count, seed=0):
-    return np.random.default_rng(seed).normal(size=(count, 6, 5, 1)).astype("float32")
 
 
 @pytest.mark.parametrize("head", ["decoder", "average"])

@@ -6,23 +6,7 @@ import pytest
 
 import contract
 import keras_perceiver as kp
-from keras_perceiver.layers import AttentionSpec
-
-
-def classifier():
-    encoder = kp.models.ImageEncoder(
-        (6, 5, 1),
-        num_bands=3,
-        num_latents=4,
-        latent_channels=8,
-        layers_per_block=1,
-        self_attention=AttentionSpec(num_heads=2),
-    )
-    return kp.models.ImageClassifier(encoder, 3)
-
-
-def images(count):
-    return np.random.default_rng(0).normal(size=(count, 6, 5, 1)).astype("float32")
+from tiny import classifier, images
 
 
 def dense_layers(model):
