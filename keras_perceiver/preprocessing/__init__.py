@@ -1,5 +1,20 @@
 """Raw data to model inputs: numpy and optional packages only, saved with a preset."""
 
+from keras_perceiver.preprocessing.byte_tokenizer import ByteTokenizer
 from keras_perceiver.preprocessing.images import ImagePreprocessor
+from keras_perceiver.preprocessing.json_tokenizer import JsonTokenizer
+from keras_perceiver.preprocessing.sentencepiece_tokenizer import SentencePieceTokenizer
+from keras_perceiver.preprocessing.text import TextPreprocessor, pad
+from keras_perceiver.preprocessing.tokenizer import Tokenizer
+from keras_perceiver.preprocessing.tokenizers import load_tokenizer
 
-__all__ = ["ImagePreprocessor"]
+__all__ = [
+    "ByteTokenizer",
+    "ImagePreprocessor",
+    "JsonTokenizer",
+    "SentencePieceTokenizer",
+    "TextPreprocessor",
+    "Tokenizer",
+    "load_tokenizer",
+    "pad",
+]
