@@ -3,6 +3,14 @@
 from keras_perceiver.preprocessing.byte_tokenizer import ByteTokenizer
 from keras_perceiver.preprocessing.images import ImagePreprocessor
 from keras_perceiver.preprocessing.json_tokenizer import JsonTokenizer
+from keras_perceiver.preprocessing.masking import Masking
+from keras_perceiver.preprocessing.packing import (
+    chunk,
+    count_shifted,
+    join,
+    random_truncation,
+    shifted,
+)
 from keras_perceiver.preprocessing.sentencepiece_tokenizer import SentencePieceTokenizer
 from keras_perceiver.preprocessing.text import TextPreprocessor, pad
 from keras_perceiver.preprocessing.tokenizer import Tokenizer
@@ -12,9 +20,15 @@ __all__ = [
     "ByteTokenizer",
     "ImagePreprocessor",
     "JsonTokenizer",
+    "Masking",
     "SentencePieceTokenizer",
     "TextPreprocessor",
     "Tokenizer",
+    "chunk",
+    "count_shifted",
+    "join",
     "load_tokenizer",
     "pad",
+    "random_truncation",
+    "shifted",
 ]

@@ -36,9 +36,15 @@ class JsonTokenizer(Tokenizer):
         self._tokenizer.no_truncation()
         self._tokenizer.encode_special_tokens = not parse_special_tokens
         added = self._tokenizer.get_added_tokens_decoder()
+        # Ids may have gaps, but not such that a small file asks for large tables.
+        vocab_size = 1 + max(self._tokenizer.get_vocab().values(), default=-1)
+        if vocab_size > len(content):
+            raise ValueError(
+                "`content` must not have ids larger than its length. Received: an id of "
+                f"{vocab_size - 1}"
+            )
         super().__init__(
-            # Ids may have gaps.
-            1 + max(self._tokenizer.get_vocab().values(), default=-1),
+            vocab_size,
             {token.content: i for i, token in added.items() if token.special},
             parse_special_tokens,
         )

@@ -113,6 +113,14 @@ class Tokenizer:
             ids = ids[~self.special[ids]]
         return self._decode(ids)
 
+    def is_special(self, ids):
+        """Whether each of some ids is that of a special token, bool.
+
+        Raises:
+            ValueError: ids out of the vocabulary.
+        """
+        return self.special[self._checked(ids)]
+
     def word_ids(self, ids):
         """Numbers of words: equal for the tokens of one word, -1 at special tokens.
 
