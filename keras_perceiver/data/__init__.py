@@ -1,20 +1,31 @@
 """Data: random-access sources that return plain numpy, and pipelines on Grain."""
 
+from keras_perceiver.data.corpora import bookcorpus, bookcorpusopen, enwik8, wikitext103
+from keras_perceiver.data.images import ArraySource, ImageData, digits, image_folder
 from keras_perceiver.data.pipeline import Augmentation, batches
-from keras_perceiver.data.sources import (
-    ArraySource,
-    ImageData,
-    digits,
-    image_folder,
-    tfds,
-)
+from keras_perceiver.data.table import table
+from keras_perceiver.data.text import FileTexts, LabelledTexts, TextData, text_files
+from keras_perceiver.data.tfds_sets import tfds, tfds_text
+from keras_perceiver.data.topics import topic_passages, topics
 
 __all__ = [
     "ArraySource",
     "Augmentation",
+    "FileTexts",
     "ImageData",
+    "LabelledTexts",
+    "TextData",
     "batches",
+    "bookcorpus",
+    "bookcorpusopen",
     "digits",
+    "enwik8",
     "image_folder",
+    "table",
+    "text_files",
     "tfds",
+    "tfds_text",
+    "topic_passages",
+    "topics",
+    "wikitext103",
 ]

@@ -1,4 +1,4 @@
-"""Labelled images by random access: embedded, in folders, or of tensorflow-datasets."""
+"""Labelled images by random access: embedded, or in folders."""
 
 import dataclasses
 import pathlib
@@ -176,65 +176,4 @@ def image_folder(path: str, test_fraction: float = 0.2, seed: int = 0) -> ImageD
     )
     return ImageData(
         FileSource(train, train_labels), FileSource(test, test_labels), list(files)
-    )
-
-
-class TensorFlowDatasetsSource(Sequence):
-    """A split of a tensorflow-datasets image set."""
-
-    def __init__(self, data_source):
-        self.data_source = data_source
-
-    def __len__(self):
-        return len(self.data_source)
-
-    def __getitem__(self, index):
-        # Through `range` an index past the end is the IndexError that ends a loop.
-        record = self.data_source[range(len(self))[index]]
-        return record["image"], int(record["label"])
-
-    def __repr__(self):
-        return f"TensorFlowDatasetsSource({len(self)} records)"
-
-
-def tfds(
-    name: str,
-    data_dir: str | None = None,
-    train_split: str = "train",
-    test_split: str = "test",
-) -> ImageData:
-    """An image set of tensorflow-datasets by name, downloaded on first use.
-
-    Args:
-        name: for example `mnist`, `cifar10`, or `imagenet2012` (whose files you
-            download yourself, and whose held-out split is `validation`).
-        data_dir: where tensorflow-datasets keeps its files; None for its own place.
-        train_split: split to train on; `train[:90%]` and the like work.
-        test_split: split held out.
-
-    Returns:
-        An `ImageData` of uint8 images.
-
-    Raises:
-        ValueError: the set does not have an image and a class label, or lacks a split.
-    """
-    import tensorflow_datasets
-
-    # Random access needs files in this format, and no TensorFlow to read them.
-    builder = tensorflow_datasets.builder(
-        name, data_dir=data_dir, file_format="array_record"
-    )
-    features = builder.info.features
-    if not {"image", "label"} <= set(features) or not hasattr(features["label"], "names"):
-        raise ValueError(
-            "`name` must be a set with features 'image' and 'label'. Received: "
-            f"name={name} with {sorted(features)}"
-        )
-    builder.download_and_prepare()
-    return ImageData(
-        *(
-            TensorFlowDatasetsSource(builder.as_data_source(split=split))
-            for split in (train_split, test_split)
-        ),
-        list(features["label"].names),
     )
