@@ -15,8 +15,6 @@ class JsonTokenizer(Tokenizer):
 
     Args:
         content: text of a `tokenizer.json`.
-        parse_special_tokens: whether "[MASK]" in a string means the mask token, and
-            so on. False for text that nobody vouches for.
 
     Raises:
         ValueError: a `content` that is not that of a `tokenizer.json`.
@@ -26,7 +24,7 @@ class JsonTokenizer(Tokenizer):
     CONTENT = "content"
     _SPECIAL = None
 
-    def __init__(self, content, parse_special_tokens=True):
+    def __init__(self, content):
         import tokenizers
 
         with _NamingErrors(content):
@@ -34,7 +32,6 @@ class JsonTokenizer(Tokenizer):
         self.content = content
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
-        self._tokenizer.encode_special_tokens = not parse_special_tokens
         added = self._tokenizer.get_added_tokens_decoder()
         # Ids may have gaps, but not such that a small file asks for large tables.
         vocab_size = 1 + max(self._tokenizer.get_vocab().values(), default=-1)
@@ -46,12 +43,12 @@ class JsonTokenizer(Tokenizer):
         super().__init__(
             vocab_size,
             {token.content: i for i, token in added.items() if token.special},
-            parse_special_tokens,
+            parse_special_tokens=True,
         )
 
     def get_config(self):
         """Arguments of the constructor, as JSON values."""
-        return {"content": self.content, **super().get_config()}
+        return {"content": self.content}
 
     @classmethod
     def from_file(cls, path, **options):  # noqa: D102 (inherited)

@@ -12,6 +12,7 @@ from keras_perceiver.preprocessing.tokenizer import Tokenizer, read_bytes
 
 SPACE = "\u2581"  # what SentencePiece writes for a space
 UNKNOWN = "[UNK]"
+MODEL_TYPES = ("unigram", "bpe")
 # SentencePiece skips lines longer than 4,192 bytes; a character has four at most.
 MAX_LINE = 1000
 # Lines to train on, drawn from all: what more would add costs memory without use.
@@ -47,17 +48,19 @@ class SentencePieceTokenizer(Tokenizer):
             if isinstance(model, str):
                 model = base64.b64decode(model, validate=True)
             processor.LoadFromSerializedProto(model)
+            size = processor.get_piece_size()
+            self._pieces = [processor.id_to_piece(i) for i in range(size)]
         except (RuntimeError, TypeError, ValueError) as error:
             raise ValueError(
                 "`model` must be the content of a SentencePiece model, as bytes or as "
                 f"base64 text. Received: {repr(model)[:50]}"
             ) from error
         special_ids = {
-            processor.id_to_piece(i): i
-            for i in range(processor.get_piece_size())
+            piece: i
+            for i, piece in enumerate(self._pieces)
             if processor.is_control(i) or processor.is_unknown(i)
         }
-        super().__init__(processor.get_piece_size(), special_ids, parse_special_tokens)
+        super().__init__(size, special_ids, parse_special_tokens)
 
     @classmethod
     def train(cls, files, vocab_size, model_type="unigram"):
@@ -85,6 +88,10 @@ class SentencePieceTokenizer(Tokenizer):
 
         if isinstance(files, (str, os.PathLike)) or not files:
             raise ValueError(f"`files` must be a list of paths. Received: {files!r}")
+        if model_type not in MODEL_TYPES:
+            raise ValueError(
+                f"`model_type` must be one of {MODEL_TYPES}. Received: {model_type!r}"
+            )
         pad, bos, eos, *control = SPECIAL_TOKENS
         model = io.BytesIO()
         try:
@@ -109,9 +116,8 @@ class SentencePieceTokenizer(Tokenizer):
             )
         except RuntimeError as error:
             raise ValueError(
-                "`files`, `vocab_size` and `model_type` must suit SentencePiece. "
-                f"Received: vocab_size={vocab_size}, model_type={model_type!r}, "
-                f"files={list(files)[:3]}: {error}"
+                "`vocab_size` must suit SentencePiece and the text. Received: "
+                f"vocab_size={vocab_size}, files={[str(x) for x in files][:3]}: {error}"
             ) from None
         return cls(model.getvalue())
 
@@ -134,7 +140,7 @@ class SentencePieceTokenizer(Tokenizer):
         # A special token takes the space at each side, as when it is read.
         parts = np.split(ids, np.flatnonzero(np.diff(self.special[ids], prepend=False)))
         return " ".join(
-            " ".join(map(self._processor.id_to_piece, part.tolist()))
+            " ".join(self._pieces[i] for i in part)
             if self.special[part].all()
             else self._processor.decode(part.tolist())
             for part in parts
@@ -142,8 +148,7 @@ class SentencePieceTokenizer(Tokenizer):
         )
 
     def _token_texts(self):
-        pieces = map(self._processor.id_to_piece, range(self.vocab_size))
-        return [_text(piece) for piece in pieces]
+        return [_text(piece) for piece in self._pieces]
 
 
 def _text(piece):
