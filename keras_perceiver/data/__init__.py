@@ -1,12 +1,15 @@
 """Data: random-access sources that return plain numpy, and pipelines on Grain."""
 
 from keras_perceiver.data.corpora import bookcorpus, bookcorpusopen, enwik8, wikitext103
+from keras_perceiver.data.documentation import topic_passages, topics
 from keras_perceiver.data.images import ArraySource, ImageData, digits, image_folder
+from keras_perceiver.data.masked import masked_batches
 from keras_perceiver.data.pipeline import Augmentation, batches
-from keras_perceiver.data.table import table
+from keras_perceiver.data.stream import masked_stream
+from keras_perceiver.data.tables import table
 from keras_perceiver.data.text import FileTexts, LabelledTexts, TextData, text_files
 from keras_perceiver.data.tfds_sets import tfds, tfds_text
-from keras_perceiver.data.topics import topic_passages, topics
+from keras_perceiver.data.token_ids import tokens
 
 __all__ = [
     "ArraySource",
@@ -21,10 +24,13 @@ __all__ = [
     "digits",
     "enwik8",
     "image_folder",
+    "masked_batches",
+    "masked_stream",
     "table",
     "text_files",
     "tfds",
     "tfds_text",
+    "tokens",
     "topic_passages",
     "topics",
     "wikitext103",

@@ -1,8 +1,11 @@
 """From records to batches for `model.fit`: deterministic, seeded, resumable."""
 
 import dataclasses
+import functools
 
 import numpy as np
+
+from keras_perceiver.preprocessing import TextPreprocessor
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,7 +54,7 @@ class Augmentation:
 
 
 def batches(source, model, batch_size=64, seed=None, augmentation=None):
-    """Batches of normalised images and labels for `fit`, `evaluate` and `predict`.
+    """Batches of preprocessed records and labels for `fit`, `evaluate` and `predict`.
 
     With a seed: endless, in a new order each time through, without the incomplete
     last batch. `batches(...)[k:]` resumes at step k with what an uninterrupted run
@@ -63,18 +66,25 @@ def batches(source, model, batch_size=64, seed=None, augmentation=None):
     Without a seed: each record once, in order.
 
     Args:
-        source: a sequence of `(image, label)`, for example `ImageData.train`.
-        model: an `ImageClassifier`; its `preprocessor` makes inputs of images.
+        source: a sequence of `(image, label)` or `(text, label)`, for example
+            `ImageData.train` or `TextData.train`.
+        model: an `ImageClassifier` or a `TextClassifier`; its `preprocessor` makes
+            inputs of images or texts. Texts that are longer than its `max_length` are
+            refused unless it truncates.
         batch_size: records a batch.
         seed: of order and augmentation, or None.
-        augmentation: an `Augmentation`, or None; needs a seed.
+        augmentation: of images: an `Augmentation`, or None; needs a seed.
 
     Returns:
-        A `grain.MapDataset` of `(images [B, H, W, C] float32, labels [B] int32)`.
+        A `grain.MapDataset` of `(inputs, labels [B] int32)`. Inputs are images
+        `[B, H, W, C]` float32, or a dict of `token_ids` and `padding_mask`, int32
+        `[B, S]`, where S is always the preprocessor's `max_length`: with one shape a
+        model is compiled once.
 
     Raises:
         ValueError: an empty source, fewer records than a batch, a record that is no
-            image, or labels out of range for the model: before training starts.
+            image (or no text, or one too long), or labels out of range for the model:
+            before training starts.
 
     Example:
     >>> import keras_perceiver as kp
@@ -86,12 +96,17 @@ def batches(source, model, batch_size=64, seed=None, augmentation=None):
     """
     import grain
 
-    _check(source, model, batch_size, seed, augmentation)
+    preprocess = checked_preprocessor(model)
+    if isinstance(preprocess, TextPreprocessor):
+        preprocess = functools.partial(preprocess, pad_to=preprocess.max_length)
+    _check(source, model, preprocess, seed, augmentation)
+    check_batch_size(batch_size, len(source), "records", seed)
 
-    def to_inputs(record):
-        image, label = record
-        _check_label(label, model.num_classes)
-        return model.preprocessor(image)[0], np.int32(label)
+    def to_inputs(records):
+        inputs, labels = zip(*records, strict=True)
+        for label in labels:
+            _check_label(label, model.num_classes)
+        return preprocess(list(inputs)), np.asarray(labels, "int32")
 
     dataset = grain.MapDataset.source(source)
     if seed is not None:
@@ -100,27 +115,44 @@ def batches(source, model, batch_size=64, seed=None, augmentation=None):
         dataset = dataset.random_map(
             lambda record, rng: (augmentation(record[0], rng), record[1])
         )
-    dataset = dataset.map(to_inputs).batch(batch_size, drop_remainder=seed is not None)
+    # Inputs are made of whole batches: tokenizers are fast with many texts at once.
+    dataset = dataset.batch(batch_size, drop_remainder=seed is not None, batch_fn=list)
+    dataset = dataset.map(to_inputs)
     # After the batches, so that no batch mixes two epochs; each epoch has a new order.
     return dataset if seed is None else dataset.repeat()
 
 
-def _check(source, model, batch_size, seed, augmentation):
-    if len(source) == 0:
-        raise ValueError("`source` must hold at least one record. Received none.")
-    if batch_size < 1 or (seed is not None and batch_size > len(source)):
+def checked_preprocessor(model):
+    """The model's preprocessor, or a ValueError if it has none."""
+    if model.preprocessor is None:
         raise ValueError(
-            f"`batch_size` must lie between 1 and the number of records, {len(source)}. "
+            "`model` must have a `preprocessor` to make inputs of records. Received: "
+            f"{model.name} with None"
+        )
+    return model.preprocessor
+
+
+def check_batch_size(batch_size, count, what, seed):
+    """Raise a ValueError unless a batch can be had of `count` records."""
+    if batch_size < 1 or (seed is not None and batch_size > count):
+        raise ValueError(
+            f"`batch_size` must lie between 1 and the number of {what}, {count}. "
             f"Received: batch_size={batch_size}"
         )
+
+
+def _check(source, model, preprocess, seed, augmentation):
+    if len(source) == 0:
+        raise ValueError("`source` must hold at least one record. Received none.")
     if augmentation is not None and seed is None:
         raise ValueError("`augmentation` needs a `seed`. Received: seed=None")
     # What is in memory is checked whole, the rest where it is cheap: one record.
+    record, label = source[0]
     labels = getattr(source, "labels", None)
-    image, label = source[0]
     for value in (label,) if labels is None else (np.min(labels), np.max(labels)):
         _check_label(value, model.num_classes)
-    model.preprocessor(image)
+    texts = getattr(source, "texts", None)
+    preprocess([record] if texts is None else [max(texts, key=len)])
 
 
 def _check_label(label, num_classes):

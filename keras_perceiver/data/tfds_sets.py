@@ -111,7 +111,8 @@ def _builder(name, data_dir):
 
 
 def _class_names(builder):
-    names = getattr(builder.info.features.get("label"), "names", None)
+    features = builder.info.features
+    names = getattr(features["label"], "names", None) if "label" in features else None
     return None if names is None else list(names)
 
 

@@ -1,0 +1,170 @@
+"""Batches to train a masked language model on, from token ids."""
+
+import numpy as np
+
+from keras_perceiver.data.pipeline import check_batch_size, checked_preprocessor
+from keras_perceiver.preprocessing import (
+    Masking,
+    chunk,
+    count_shifted,
+    random_truncation,
+    shifted,
+)
+
+# Of the masks of held-out data, which are the same in each run.
+HELD_OUT_SEED = 0
+
+
+def masked_batches(
+    tokens,
+    model,
+    batch_size=64,
+    seed=None,
+    masking=Masking(),  # noqa: B008 (frozen)
+    static_masking=False,
+    random_shift=False,
+    min_length=None,
+    length=None,
+):
+    """Batches of masked rows of a corpus for `fit` and `evaluate`.
+
+    Rows are consecutive pieces of the corpus; less than a row at its end is left out.
+
+    With a seed: endless, in a new order each time through, without the incomplete
+    last batch. `masked_batches(...)[k:]` resumes at step k with what an uninterrupted
+    run would have seen, and `[i::n]` is the part of process i of n. Without a seed:
+    each row once, in order, with the same masks in each run and for each
+    `batch_size`.
+
+    Args:
+        tokens: integers `[N]`, of `keras_perceiver.data.tokens`.
+        model: a `MaskedLM`; its `preprocessor` says which tokens there are.
+        batch_size: rows a batch.
+        seed: of order, masks, shifts and lengths, or None.
+        masking: a `Masking`.
+        static_masking: whether a row has the same masks each time through; otherwise
+            they are drawn anew.
+        random_shift: move each row to the right by a random number of tokens, so that
+            rows begin elsewhere each time through. Needs a seed, and a corpus of two
+            rows: there is one row less.
+        min_length: cut each row to a random length of at least as many tokens; None
+            for full rows. Needs a seed. Rows are filled up with padding.
+        length: of a row in tokens; None for the preprocessor's `max_length`.
+
+    Returns:
+        A `grain.MapDataset` of `(inputs, labels, sample_weight)`: a dict of
+        `token_ids` and `padding_mask`, int32 `[B, S]`; the token ids before masking,
+        int32 `[B, S]`; and float32 `[B, S]`, 1 at what was selected to be predicted,
+        else 0. For a loss that is the mean over what was selected, give Keras' loss
+        `reduction="mean_with_sample_weight"`.
+
+    Raises:
+        ValueError: no tokens, fewer than a batch of rows, ids out of the model's
+            vocabulary, rows too long for the model, or options that need a seed
+            without one: before training starts.
+
+    Reference:
+        arXiv 2107.14795, section 4.1; shifts and random lengths: krasserm/perceiver-io.
+    """
+    import grain
+
+    preprocessor = checked_preprocessor(model)
+    length = checked_length(length, preprocessor)
+    _check_tokens(tokens, preprocessor.tokenizer)
+    _check_options(seed, static_masking, random_shift, min_length)
+    if random_shift:
+        count = count_shifted(tokens, length)
+    else:
+        rows = chunk(tokens, length)  # [count, S]
+        count = len(rows)
+    check_batch_size(batch_size, count, f"rows of {length} tokens", seed)
+
+    def row(index):
+        return index, tokens[index * length : (index + 1) * length]  # [S]
+
+    def shifted_row(index, rng):
+        return index, shifted(tokens, index, length, rng)  # [S]
+
+    def padded(batch):
+        indices, ids = batch
+        return indices, ids.astype("int32"), np.ones(ids.shape, "int32")  # [B, S] each
+
+    def truncated(batch, rng):
+        indices, ids, _ = batch
+        side, pad_id = preprocessor.padding_side, preprocessor.tokenizer.pad_id
+        return indices, *random_truncation(ids, min_length, pad_id, rng, side)
+
+    def mask(batch, rng):
+        return masked(*batch[1:], masking, preprocessor.tokenizer, rng)
+
+    def mask_by_row(batch):
+        # A row with its own seed has the same masks wherever the order puts it.
+        base = HELD_OUT_SEED if seed is None else seed
+        return _masked_by_row(batch, masking, preprocessor.tokenizer, base)
+
+    dataset = grain.MapDataset.range(count)
+    if seed is not None:
+        dataset = dataset.seed(seed).shuffle()
+    dataset = dataset.random_map(shifted_row) if random_shift else dataset.map(row)
+    dataset = dataset.batch(batch_size, drop_remainder=seed is not None).map(padded)
+    if min_length is not None:
+        dataset = dataset.random_map(truncated)
+    if static_masking or seed is None:
+        dataset = dataset.map(mask_by_row)
+    else:
+        dataset = dataset.random_map(mask)
+    # After the batches, so that no batch mixes two epochs; each epoch has a new order.
+    return dataset if seed is None else dataset.repeat()
+
+
+def masked(ids, padding_mask, masking, tokenizer, rng):
+    """`(inputs, labels, sample_weight)` of ids and padding mask, int32 `[B, S]` each."""
+    masked_ids, weights = masking(ids, padding_mask, tokenizer, rng)
+    return {"token_ids": masked_ids, "padding_mask": padding_mask}, ids, weights
+
+
+def checked_length(length, preprocessor):
+    """The length of a row, by default the longest that the preprocessor makes."""
+    limit = preprocessor.max_length
+    if length is not None and not 1 <= length <= limit:
+        raise ValueError(
+            f"`length` must lie between 1 and the preprocessor's max_length, {limit}. "
+            f"Received: length={length}"
+        )
+    return length or limit
+
+
+def _masked_by_row(batch, masking, tokenizer, base):
+    rows = []
+    for index, ids, padding_mask in zip(*batch, strict=True):
+        rng = np.random.default_rng([base, index])
+        rows.append(masked(ids[None], padding_mask[None], masking, tokenizer, rng))
+    inputs, labels, weights = zip(*rows, strict=True)
+    inputs = {key: np.concatenate([x[key] for x in inputs]) for key in inputs[0]}
+    return inputs, np.concatenate(labels), np.concatenate(weights)
+
+
+def _check_tokens(tokens, tokenizer):
+    if len(tokens) == 0 or tokens.ndim != 1 or tokens.dtype.kind not in "iu":
+        raise ValueError(
+            "`tokens` must be a non-empty array of integers [N]. Received: "
+            f"shape={tokens.shape}, dtype={tokens.dtype}"
+        )
+    low, high = tokens.min(), tokens.max()
+    if low < 0 or high >= tokenizer.vocab_size:
+        raise ValueError(
+            f"`tokens` must be ids of the model's vocabulary, from 0 to "
+            f"{tokenizer.vocab_size - 1}. Received: from {low} to {high}"
+        )
+
+
+def _check_options(seed, static_masking, random_shift, min_length):
+    if seed is None and (random_shift or min_length is not None):
+        raise ValueError(
+            "`random_shift` and `min_length` need a `seed`. Received: seed=None, "
+            f"random_shift={random_shift}, min_length={min_length}"
+        )
+    if static_masking and random_shift:
+        raise ValueError(
+            "`static_masking` needs rows that stay the same. Received: random_shift=True"
+        )
