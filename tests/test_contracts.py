@@ -6,6 +6,7 @@ import pytest
 
 import contract
 import keras_perceiver as kp
+import tiny_text
 from contract import Case
 from keras_perceiver.layers import AttentionSpec
 
@@ -109,6 +110,12 @@ CASES = {
         )
         for head in ("decoder", "average")
     ],
+    "TextEncoder": [Case(tiny_text.encoder, tiny_text.batch())],
+    "MaskedLM": [
+        Case(lambda f=channels: tiny_text.masked_lm(f), tiny_text.batch())
+        for channels in (None, 6)
+    ],
+    "TextClassifier": [Case(tiny_text.text_classifier, tiny_text.batch())],
 }
 # A hyperparameter record and a function are public too, and have tests of their own.
 NOT_LAYERS = {"AttentionSpec", "flops"}

@@ -9,8 +9,10 @@ from keras_perceiver.converters.to_transformers import to_huggingface
 __all__ = ["describe", "to_huggingface"]
 
 SOURCES = {
-    "perceiver": huggingface.image_classifier,
+    "perceiver": huggingface.describe,
     "perceiver-io-image-classifier": krasserm.image_classifier,
+    "perceiver-io-masked-language-model": krasserm.masked_lm,
+    "perceiver-io-text-classifier": krasserm.text_classifier,
 }
 
 

@@ -1,15 +1,17 @@
-"""krasserm/perceiver-io image classifiers, in the layout of its hub checkpoints.
+"""krasserm/perceiver-io models, in the layout of its hub checkpoints.
 
 Reference: https://github.com/krasserm/perceiver-io, version 0.11.1.
 """
 
 from keras_perceiver.converters.apply import module_rows
-from keras_perceiver.converters.processor import class_labels, read_processor
+from keras_perceiver.converters.processor import (
+    class_labels,
+    read_processor,
+    read_text_processor,
+)
 
 # That library's defaults, where they matter to the numbers.
 ENCODER = {
-    "image_shape": [224, 224, 3],
-    "num_frequency_bands": 32,
     "num_cross_attention_heads": 8,
     "num_cross_attention_qk_channels": None,
     "num_cross_attention_v_channels": None,
@@ -25,7 +27,15 @@ ENCODER = {
     "self_attention_widening_factor": 1,
     "dropout": 0.0,
     "init_scale": 0.02,
-    "freeze": False,  # ignored by that library's image classifier, too
+    "freeze": False,  # of training: says nothing about the model
+}
+IMAGE_ENCODER = {**ENCODER, "image_shape": [224, 224, 3], "num_frequency_bands": 32}
+TEXT_ENCODER = {
+    **ENCODER,
+    "vocab_size": 10003,
+    "max_seq_len": 256,
+    "num_input_channels": 64,
+    "params": None,  # where its weights came from: they are in the folder
 }
 DECODER = {
     "num_cross_attention_heads": 8,
@@ -36,9 +46,18 @@ DECODER = {
     "dropout": 0.0,
     "init_scale": 0.02,
     "freeze": False,
-    "num_output_queries": 1,  # likewise: always 1
+}
+CLASSIFIER = {
+    **DECODER,
+    "num_output_queries": 1,  # always 1, whatever it says
     "num_output_query_channels": 256,
     "num_classes": 100,
+}
+TEXT_DECODER = {
+    **DECODER,
+    "num_output_query_channels": None,
+    "vocab_size": 10003,  # the encoder's counts
+    "max_seq_len": 512,
 }
 MODEL = {
     "encoder": None,
@@ -65,46 +84,114 @@ def image_classifier(folder, config):
 
     See `keras_perceiver.converters.describe`.
     """
-    model = _with_defaults("model_config", config.get("model_config"), MODEL)
-    encoder = _with_defaults("encoder", model["encoder"], ENCODER)
-    decoder = _with_defaults("decoder", model["decoder"], DECODER)
+    model, encoder, decoder = _sections(config, IMAGE_ENCODER, CLASSIFIER)
     image_shape = list(encoder["image_shape"])
+    encoder_form = {
+        "class_name": "ImageEncoder",
+        "config": {
+            "image_shape": image_shape,
+            "num_bands": encoder["num_frequency_bands"],
+            # Channels default to those of the pixels with their positions.
+            **_encoder_options(model, encoder, default_channels=None),
+        },
+    }
+    labels = class_labels(config, decoder["num_classes"])
+    processor = read_processor(folder, image_shape, labels)
+    form = _classifier("ImageClassifier", encoder_form, decoder, processor)
+    return form, _table(form), (lambda name: name.endswith(".position_encoding"),)
+
+
+def text_classifier(folder, config):
+    """`(form, table, ignored)` of a `perceiver-io-text-classifier` folder."""
+    model, encoder, decoder = _sections(config, TEXT_ENCODER, CLASSIFIER)
+    labels = class_labels(config, decoder["num_classes"])
+    processor = read_text_processor(
+        folder, encoder["vocab_size"], encoder["max_seq_len"], labels
+    )
+    form = _classifier("TextClassifier", _text_encoder(model, encoder), decoder, processor)
+    return form, _table(form), ()
+
+
+def masked_lm(folder, config):
+    """`(form, table, ignored)` of a `perceiver-io-masked-language-model` folder."""
+    model, encoder, decoder = _sections(config, TEXT_ENCODER, TEXT_DECODER)
+    for name in ("vocab_size", "max_seq_len"):
+        if decoder[name] != encoder[name]:
+            raise ValueError(
+                f"`{name}` of encoder and decoder must be equal in config.json. "
+                f"Received: {encoder[name]} and {decoder[name]}"
+            )
     query_channels = decoder["num_output_query_channels"]
     form = {
-        "class_name": "ImageClassifier",
+        "class_name": "MaskedLM",
         "config": {
-            "encoder": {
-                "class_name": "ImageEncoder",
-                "config": {
-                    "image_shape": image_shape,
-                    "num_bands": encoder["num_frequency_bands"],
-                    "num_latents": model["num_latents"],
-                    "latent_channels": model["num_latent_channels"],
-                    "cross_attention": _spec(encoder, "cross"),
-                    "self_attention": _spec(encoder, "self"),
-                    "num_cross_attentions": encoder["num_cross_attention_layers"],
-                    "num_blocks": encoder["num_self_attention_blocks"],
-                    "layers_per_block": encoder["num_self_attention_layers_per_block"],
-                    "share_first_cross_attention": encoder[
-                        "first_cross_attention_layer_shared"
-                    ],
-                    "share_first_block": encoder["first_self_attention_block_shared"],
-                    "init_scale": encoder["init_scale"],
-                    "remat": model["activation_checkpointing"],
-                },
-            },
-            "num_classes": decoder["num_classes"],
+            "encoder": _text_encoder(model, encoder),
             "query_channels": query_channels,
-            # There, channels default to those of the queries, not of the keys.
-            "cross_attention": _spec(decoder, "cross", query_channels),
+            "cross_attention": _spec(
+                decoder, "cross", query_channels or encoder["num_input_channels"]
+            ),
             "query_residual": decoder["cross_attention_residual"],
             "init_scale": decoder["init_scale"],
-            "preprocessor": read_processor(
-                folder, image_shape, class_labels(config, decoder["num_classes"])
+            "preprocessor": read_text_processor(
+                folder, encoder["vocab_size"], encoder["max_seq_len"]
             ),
         },
     }
-    return form, _table(form), (lambda name: name.endswith(".position_encoding"),)
+    return form, _table(form), ()
+
+
+def _sections(config, encoder_defaults, decoder_defaults):
+    model = _with_defaults("model_config", config.get("model_config"), MODEL)
+    return (
+        model,
+        _with_defaults("encoder", model["encoder"], encoder_defaults),
+        _with_defaults("decoder", model["decoder"], decoder_defaults),
+    )
+
+
+def _text_encoder(model, encoder):
+    return {
+        "class_name": "TextEncoder",
+        "config": {
+            "vocab_size": encoder["vocab_size"],
+            "max_length": encoder["max_seq_len"],
+            "input_channels": encoder["num_input_channels"],
+            # There, channels default to those of the queries, not of the keys.
+            **_encoder_options(model, encoder, model["num_latent_channels"]),
+        },
+    }
+
+
+def _encoder_options(model, encoder, default_channels):
+    return {
+        "num_latents": model["num_latents"],
+        "latent_channels": model["num_latent_channels"],
+        "cross_attention": _spec(encoder, "cross", default_channels),
+        "self_attention": _spec(encoder, "self"),
+        "num_cross_attentions": encoder["num_cross_attention_layers"],
+        "num_blocks": encoder["num_self_attention_blocks"],
+        "layers_per_block": encoder["num_self_attention_layers_per_block"],
+        "share_first_cross_attention": encoder["first_cross_attention_layer_shared"],
+        "share_first_block": encoder["first_self_attention_block_shared"],
+        "init_scale": encoder["init_scale"],
+        "remat": model["activation_checkpointing"],
+    }
+
+
+def _classifier(class_name, encoder_form, decoder, processor):
+    query_channels = decoder["num_output_query_channels"]
+    return {
+        "class_name": class_name,
+        "config": {
+            "encoder": encoder_form,
+            "num_classes": decoder["num_classes"],
+            "query_channels": query_channels,
+            "cross_attention": _spec(decoder, "cross", query_channels),
+            "query_residual": decoder["cross_attention_residual"],
+            "init_scale": decoder["init_scale"],
+            "preprocessor": processor,
+        },
+    }
 
 
 def _with_defaults(name, section, defaults):
@@ -149,10 +236,19 @@ def _table(form):
             layer, module = f"encoder/{ours}/layer_{i}", f"{root}0.{theirs}.{i}"
             yield from module_rows(layer, f"{module}.0.module", SELF)
             yield from module_rows(layer, f"{module}.1.module", MLP)
+    if form["config"]["encoder"]["class_name"] == "TextEncoder":
+        adapter = f"{root}0.input_adapter"
+        yield "token_embedding/embeddings", f"{adapter}.txt_embedding.weight", None
+        yield "positions/positions", f"{adapter}.pos_embedding.weight", None
+    masked_lm = form["class_name"] == "MaskedLM"
+    queries = "queries" if masked_lm else "query"
+    yield f"{queries}/queries", f"{root}1.output_query_provider._query", None
     residual = form["config"]["query_residual"]
-    yield "query/queries", f"{root}1.output_query_provider._query", None
     yield from _cross("decoder/cross_attention", f"{root}1.cross_attn", residual)
-    yield from module_rows("logits", f"{root}1.output_adapter.linear")
+    if masked_lm and form["config"]["query_channels"] is None:
+        yield "logits/bias", f"{root}1.output_adapter.bias", None
+    else:
+        yield from module_rows("logits", f"{root}1.output_adapter.linear")
 
 
 def _cross(ours, theirs, residual=True):

@@ -1,9 +1,10 @@
-"""Image processors and class labels of Hugging Face folders."""
+"""Image processors, tokenizers and class labels of Hugging Face folders."""
 
 import math
 import os
 
 from keras_perceiver.files import read_json
+from keras_perceiver.preprocessing import ByteTokenizer, JsonTokenizer
 
 # What transformers' PerceiverImageProcessor does by default.
 IMAGENET_PROCESSOR = {
@@ -56,6 +57,29 @@ def read_processor(folder, image_shape, labels, default=None):
         if settings["do_center_crop"]:
             config["crop"] = image_size(settings)[0] / image_size(settings, "crop_size")[0]
     return {"class_name": "ImagePreprocessor", "config": config}
+
+
+def read_text_processor(folder, vocab_size, max_length, labels=None):
+    """Form of a `TextPreprocessor` for the tokenizer of a folder.
+
+    Returns:
+        With `tokenizer.json` in the folder, one for that; without, one for bytes if
+        the vocabulary is theirs, else None: the model then takes no strings.
+    """
+    path = os.path.join(folder, JsonTokenizer.FILE)
+    if os.path.exists(path):
+        tokenizer = {
+            "class_name": "JsonTokenizer",
+            "config": JsonTokenizer.from_file(path).get_config(),
+        }
+    elif vocab_size == ByteTokenizer().vocab_size:
+        tokenizer = {"class_name": "ByteTokenizer", "config": {}}
+    else:
+        return None
+    return {
+        "class_name": "TextPreprocessor",
+        "config": {"tokenizer": tokenizer, "max_length": max_length, "labels": labels},
+    }
 
 
 def image_size(settings, key="size"):

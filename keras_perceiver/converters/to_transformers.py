@@ -1,4 +1,4 @@
-"""Our image classifier as a transformers folder: the way back of `huggingface`."""
+"""Our models as transformers folders: the way back of `huggingface`."""
 
 import os
 
@@ -6,36 +6,45 @@ import numpy as np
 
 from keras_perceiver.converters.huggingface import (
     ACTIVATIONS,
-    ARCHITECTURE,
+    ARCHITECTURES,
+    MASKED_LM_HEADS,
+    MASKED_LM_QK_CHANNELS,
     MAX_RESOLUTION,
     NUM_BANDS,
     table,
 )
 from keras_perceiver.converters.processor import IMAGENET_PROCESSOR
 from keras_perceiver.files import atomic_folder, write_json, write_tensors
-from keras_perceiver.models import ImageClassifier, ImageEncoder
+from keras_perceiver.preprocessing import ByteTokenizer, JsonTokenizer
 
 
 def to_huggingface(model, folder):
-    """Write an image classifier as a folder that transformers loads.
+    """Write a model as a folder that transformers loads.
 
-    `PerceiverForImageClassificationFourier.from_pretrained(folder)` then gives the
-    same logits. Dropout and label names go along; residual dropout and `remat`,
-    which that library does not have, must be off or are left out respectively.
+    `from_pretrained(folder)` of `PerceiverForImageClassificationFourier`,
+    `PerceiverForMaskedLM` or `PerceiverForSequenceClassification` then gives the same
+    logits. Dropout and label names go along; residual dropout and `remat`, which that
+    library does not have, must be off or are left out respectively. Of tokenizers,
+    those of bytes and of a `tokenizer.json` go along, SentencePiece does not.
 
     Args:
-        model: an `ImageClassifier` with the decoder head, whose architecture that
-            class can express.
+        model: an `ImageClassifier`, `MaskedLM` or `TextClassifier`, whose
+            architecture that class can express: with the decoder head.
         folder: to write; complete or not at all.
 
     Raises:
         ValueError: something in the model that transformers' class does not have.
         OSError: `folder` cannot be written.
     """
-    config = _config(model)
+    name = type(model).__name__
+    if name not in ARCHITECTURES:
+        raise ValueError(
+            f"`model` must be one of {sorted(ARCHITECTURES)}. Received: {name}"
+        )
+    config = _config(model, ARCHITECTURES[name])
     weights = {weight.path: weight for weight in model.weights}
     tensors = {}
-    for ours, theirs, transform in table(config["num_self_attends_per_block"]):
+    for ours, theirs, transform in table(name, config["num_self_attends_per_block"]):
         value = np.asarray(weights.pop(ours), "float32")
         tensors[theirs] = transform(value) if transform else value
     if weights:
@@ -44,42 +53,30 @@ def to_huggingface(model, folder):
         )
     with atomic_folder(folder) as fresh:
         write_json(os.path.join(fresh, "config.json"), config)
-        write_json(os.path.join(fresh, "preprocessor_config.json"), _processor(model))
+        if name == "ImageClassifier":
+            settings = _image_processor(model)
+            write_json(os.path.join(fresh, "preprocessor_config.json"), settings)
+        else:
+            _write_tokenizer(model.preprocessor, fresh)
         # Without this mark, transformers refuses the file.
         write_tensors(os.path.join(fresh, "model.safetensors"), tensors, {"format": "pt"})
 
 
-def _config(model):
+def _config(model, architecture):
     """The config of transformers for `model`."""
-    if not isinstance(model, ImageClassifier) or not isinstance(
-        model.encoder, ImageEncoder
-    ):
-        raise ValueError(
-            "`model` must be an ImageClassifier over an ImageEncoder. "
-            f"Received: {type(model).__name__}"
-        )
-    images, encoder = model.encoder, model.get_layer("encoder")
+    encoder = model.get_layer("encoder")
     cross, block = encoder.cross_attention, encoder.self_attention
-    decoder = model.cross_attention
-    requirements = {
-        "head": (model.head, "decoder"),
+    requirements, more = REQUIREMENTS[architecture](model, encoder)
+    requirements |= {
         "num_cross_attentions": (encoder.num_cross_attentions, 1),
         "share_first_block": (encoder.share_first_block or encoder.num_blocks == 1, True),
-        "num_bands": (images.num_bands, NUM_BANDS),
-        "max_resolution": (
-            tuple(images.max_resolution or images.image_shape[:2]),
-            MAX_RESOLUTION,
-        ),
-        "image channels": (images.image_shape[-1], 3),
-        "query_channels": (
-            model.query_channels or encoder.latent_channels,
-            encoder.latent_channels,
-        ),
-        "query_residual": (model.query_residual, True),
-        "num_heads of the decoder": (decoder.num_heads, 1),
-        "widening_factor of the decoder": (decoder.widening_factor, 1),
+        "widening_factor of the decoder": (model.cross_attention.widening_factor, 1),
     }
-    for kind, spec in (("inputs", cross), ("latents", block), ("decoder", decoder)):
+    for kind, spec in (
+        ("inputs", cross),
+        ("latents", block),
+        ("decoder", model.cross_attention),
+    ):
         where = f"of the attention to {kind}" if kind != "decoder" else "of the decoder"
         requirements[f"residual_dropout {where}"] = (spec.residual_dropout, 0)
         for name in ("activation", "dropout"):
@@ -87,18 +84,17 @@ def _config(model):
     for name, (received, expected) in requirements.items():
         if received != expected:
             raise ValueError(
-                f"transformers' {ARCHITECTURE} needs {name} = {expected}. "
+                f"transformers' {architecture} needs {name} = {expected}. "
                 f"Received: {received}"
             )
     activations = {ours: theirs for theirs, ours in reversed(ACTIVATIONS.items())}
     if block.activation not in activations:
         raise ValueError(
-            f"transformers' {ARCHITECTURE} needs activation to be one of "
+            f"transformers' {architecture} needs activation to be one of "
             f"{sorted(activations)}. Received: {block.activation}"
         )
-    labels = model.preprocessor.labels or [f"LABEL_{i}" for i in range(model.num_classes)]
     return {
-        "architectures": [ARCHITECTURE],
+        "architectures": [architecture],
         "model_type": "perceiver",
         "num_latents": encoder.num_latents,
         "d_latents": encoder.latent_channels,
@@ -106,41 +102,107 @@ def _config(model):
         "num_self_attends_per_block": encoder.layers_per_block,
         "num_self_attention_heads": block.num_heads,
         "num_cross_attention_heads": cross.num_heads,
-        **_channels(encoder, model.get_layer("decoder")),
+        **_channels(encoder, architecture),
         "self_attention_widening_factor": block.widening_factor,
         "cross_attention_widening_factor": cross.widening_factor,
         "hidden_act": activations[block.activation],
         "attention_probs_dropout_prob": block.dropout,
         "initializer_range": encoder.init_scale,
         "use_query_residual": True,
+        **more,
+    }
+
+
+def _masked_lm(model, encoder):
+    """What transformers' class demands of ours, and settings of its own."""
+    decoder = model.get_layer("decoder").cross
+    requirements = {
+        "query_channels": (model.query_channels, None),
+        "query_residual": (model.query_residual, False),
+        "num_heads of the decoder": (model.cross_attention.num_heads, MASKED_LM_HEADS),
+        "(qk_channels, v_channels) of the decoder": (
+            _attention_channels(decoder),
+            (MASKED_LM_QK_CHANNELS, model.encoder.input_channels),
+        ),
+    }
+    return requirements, _text_settings(model)
+
+
+def _classifier(model, encoder):
+    width = encoder.latent_channels
+    decoder = model.head == "decoder" and model.get_layer("decoder").cross
+    requirements = {
+        "head": (model.head, "decoder"),
+        "query_channels": (model.query_channels or width, width),
+        "query_residual": (model.query_residual, True),
+        "num_heads of the decoder": (model.cross_attention.num_heads, 1),
+        "(qk_channels, v_channels) of the decoder": (
+            decoder and _attention_channels(decoder),
+            (width, width),
+        ),
+    }
+    labels = model.preprocessor and model.preprocessor.labels
+    labels = labels or [f"LABEL_{i}" for i in range(model.num_classes)]
+    return requirements, {
         "id2label": {str(i): label for i, label in enumerate(labels)},
         "label2id": {label: i for i, label in enumerate(labels)},
     }
 
 
-def _channels(encoder, decoder):
-    """Their three settings for our channels of all attentions."""
+def _text_classifier(model, encoder):
+    requirements, more = _classifier(model, encoder)
+    return requirements, {**more, **_text_settings(model)}
 
-    def channels(layer):
-        return layer.attend.key_dense.units, layer.attend.value_dense.units
 
+def _image_classifier(model, encoder):
+    images = model.encoder
+    requirements, more = _classifier(model, encoder)
+    return requirements | {
+        "num_bands": (images.num_bands, NUM_BANDS),
+        "max_resolution": (
+            tuple(images.max_resolution or images.image_shape[:2]),
+            MAX_RESOLUTION,
+        ),
+        "image channels": (images.image_shape[-1], 3),
+    }, more
+
+
+REQUIREMENTS = dict(
+    zip(
+        ARCHITECTURES.values(),
+        (_image_classifier, _masked_lm, _text_classifier),
+        strict=True,
+    )
+)
+
+
+def _text_settings(model):
+    return {
+        "vocab_size": model.encoder.vocab_size,
+        "max_position_embeddings": model.encoder.max_length,
+        "d_model": model.encoder.input_channels,
+    }
+
+
+def _attention_channels(layer):
+    return layer.attend.key_dense.units, layer.attend.value_dense.units
+
+
+def _channels(encoder, architecture):
+    """Their three settings for our channels of the encoder's attentions."""
     width, inputs = (
         encoder.latent_channels,
         encoder.first_cross.attend.key_dense.kernel.shape[0],
     )
     received = [
-        channels(layer)
-        for layer in (encoder.first_cross, encoder.first_block.layers[0], decoder.cross)
+        _attention_channels(layer)
+        for layer in (encoder.first_cross, encoder.first_block.layers[0])
     ]
     for shape, default in (("kv", inputs), ("q", width)):
         for qk in (None, received[0][0]):
             for v in (None, received[0][1]):
                 cross_qk, self_qk = qk or default, qk or width
-                expressed = [
-                    (cross_qk, v or cross_qk),
-                    (self_qk, v or self_qk),
-                    (width, width),
-                ]
+                expressed = [(cross_qk, v or cross_qk), (self_qk, v or self_qk)]
                 # Their latents' values must be as wide as the latents.
                 if expressed == received and expressed[1][1] == width:
                     return {
@@ -149,14 +211,27 @@ def _channels(encoder, decoder):
                         "cross_attention_shape_for_attention": shape,
                     }
     raise ValueError(
-        f"transformers' {ARCHITECTURE} has one qk_channels and one v_channels for both "
-        "attentions of the encoder, v_channels as wide as the latents, and decodes with "
-        "the latents' channels. Received (qk, v) of the encoder's, the latents' and the "
-        f"decoder's attention: {received}, latent_channels={width}"
+        f"transformers' {architecture} has one qk_channels and one v_channels for both "
+        "attentions of the encoder, and v_channels as wide as the latents. Received "
+        f"(qk, v) of the encoder's and the latents' attention: {received}, "
+        f"latent_channels={width}"
     )
 
 
-def _processor(model):
+def _write_tokenizer(preprocessor, folder):
+    tokenizer = preprocessor and preprocessor.tokenizer
+    if isinstance(tokenizer, ByteTokenizer):
+        settings = {
+            "tokenizer_class": "PerceiverTokenizer",
+            "model_max_length": preprocessor.max_length,
+        }
+        write_json(os.path.join(folder, "tokenizer_config.json"), settings)
+    elif isinstance(tokenizer, JsonTokenizer):
+        with open(os.path.join(folder, tokenizer.FILE), "wb") as file:
+            file.write(tokenizer.file_bytes())
+
+
+def _image_processor(model):
     """Settings of their image processor that do what the model's preprocessor does."""
     height, width, channels = model.encoder.image_shape
     preprocessor = model.preprocessor

@@ -19,9 +19,14 @@ class LearnedQueries(Configured, keras.layers.Layer):
 
     Call arguments:
         reference: any tensor `[B, ...]`; only its batch size is used.
+        positions: a tensor `[B, S, ...]` to answer position by position: only the
+            first S queries are returned. None for all.
 
     Returns:
-        `[B, O, F]`.
+        `[B, O, F]`, or `[B, S, F]`.
+
+    Raises:
+        ValueError: more positions than queries.
 
     Example:
     >>> tuple(LearnedQueries(3, 8)(keras.ops.ones((2, 5, 5))).shape)
@@ -36,7 +41,7 @@ class LearnedQueries(Configured, keras.layers.Layer):
         self.channels = channels
         self.init_scale = init_scale
 
-    def build(self, reference_shape):
+    def build(self, reference_shape, positions_shape=None):
         """Create the array."""
         self.queries = self.add_weight(
             shape=(self.num_queries, self.channels),
@@ -45,12 +50,29 @@ class LearnedQueries(Configured, keras.layers.Layer):
         )
         super().build(reference_shape)
 
-    def call(self, reference):
+    def call(self, reference, positions=None):
         """See the class docstring."""
         queries = ops.cast(self.queries, self.compute_dtype)[None]
-        shape = (ops.shape(reference)[0], self.num_queries, self.channels)
+        length = self.num_queries
+        if positions is not None:
+            self._check_length(positions.shape)
+            length = ops.shape(positions)[1]
+            queries = queries[:, :length]
+        shape = (ops.shape(reference)[0], length, self.channels)
         return ops.broadcast_to(queries, shape)  # [B, O, F]
 
-    def compute_output_shape(self, reference_shape):
+    def _check_length(self, shape):
+        # An unknown size is None, or a symbol while JAX exports.
+        if isinstance(shape[1], int) and shape[1] > self.num_queries:
+            raise ValueError(
+                "`positions` must not be longer than `num_queries`. Received: "
+                f"positions.shape={tuple(shape)}, num_queries={self.num_queries}"
+            )
+
+    def compute_output_shape(self, reference_shape, positions_shape=None):
         """`[B, O, F]`."""
-        return (reference_shape[0], self.num_queries, self.channels)
+        length = self.num_queries
+        if positions_shape is not None:
+            self._check_length(positions_shape)
+            length = positions_shape[1]
+        return (reference_shape[0], length, self.channels)

@@ -2,5 +2,13 @@
 
 from keras_perceiver.models.flops import flops
 from keras_perceiver.models.image import ImageClassifier, ImageEncoder
+from keras_perceiver.models.text import MaskedLM, TextClassifier, TextEncoder
 
-__all__ = ["ImageClassifier", "ImageEncoder", "flops"]
+__all__ = [
+    "ImageClassifier",
+    "ImageEncoder",
+    "MaskedLM",
+    "TextClassifier",
+    "TextEncoder",
+    "flops",
+]

@@ -1,5 +1,6 @@
 """Arithmetic of a model, counted from its static shapes."""
 
+import itertools
 import math
 
 import keras
@@ -14,17 +15,18 @@ from keras_perceiver.layers import (
 )
 
 
-def flops(model, executed=False):
+def flops(model, executed=False, length=None):
     """Floating-point operations of a forward pass for one example.
 
     Matrix products only, a multiply-add counted as two: the papers' measure.
 
     Args:
-        model: a functional model of this library's layers and `Dense`, with inputs
-            of static shape, apart from the batch.
+        model: a functional model of this library's layers, `Dense` and
+            `ReversibleEmbedding`, with inputs of static shape, apart from the batch.
         executed: count what this library executes (folded projections, shared
             keys and values once) instead of the papers' formula. The query side of
             the first cross-attention counts fully, though a batch shares it.
+        length: the size to count for axes of unknown size: tokens, in a model of text.
 
     Returns:
         An integer.
@@ -39,15 +41,18 @@ def flops(model, executed=False):
     2000
     """
     total = 0
-    for operation in model.operations:
-        for node in operation._inbound_nodes:
-            shapes = [tuple(x.shape[1:]) for x in node.input_tensors]
-            if shapes and any(None in shape for shape in shapes):
-                raise ValueError(
-                    f"Inputs must have static shapes. Received: {shapes} at "
-                    f"{operation.name}"
-                )
-            total += _layer_flops(operation, shapes, executed)
+    # The calls in this model: a layer may serve in others, too.
+    for node in itertools.chain(*model._nodes_by_depth.values()):
+        shapes = [
+            tuple(length if n is None else n for n in x.shape[1:])
+            for x in node.input_tensors
+        ]
+        if shapes and any(None in shape for shape in shapes):
+            raise ValueError(
+                "Inputs must have static shapes, or `length` must be given. "
+                f"Received: {shapes} at {node.operation.name}"
+            )
+        total += _layer_flops(node.operation, shapes, executed)
     return total
 
 
@@ -69,6 +74,9 @@ def _layer_flops(layer, shapes, executed):
         return _attention(layer, shapes[0][0], keys, executed)
     if isinstance(layer, keras.layers.Dense):
         return _dense(layer, math.prod(shapes[0][:-1]))
+    if isinstance(layer, keras.layers.ReversibleEmbedding):
+        reverse = len(shapes[0]) == 2  # else a look-up of ids [S]
+        return 2 * shapes[0][0] * math.prod(layer.embeddings.shape) if reverse else 0
     if isinstance(layer, keras.Model):
         return flops(layer, executed)
     if not _has_kernel(layer):

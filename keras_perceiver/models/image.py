@@ -1,17 +1,11 @@
 """Image encoder and image classifier."""
 
 import keras
-import numpy as np
 
-from keras_perceiver.layers import (
-    AttentionSpec,
-    FourierEncoding,
-    LearnedQueries,
-    PerceiverDecoder,
-    PerceiverEncoder,
-)
+from keras_perceiver.layers import FourierEncoding, PerceiverEncoder
 from keras_perceiver.layers.configured import argument_names
 from keras_perceiver.layers.spec import check_positive
+from keras_perceiver.models.classifier import Classifier
 from keras_perceiver.models.model import ConfiguredModel
 from keras_perceiver.preprocessing.images import ImagePreprocessor
 
@@ -74,6 +68,20 @@ class ImageEncoder(ConfiguredModel):
         self.max_resolution = max_resolution
         self.encoder_options = encoder_options
 
+    def checked_preprocessor(self, preprocessor=None):
+        """An `ImagePreprocessor` for this encoder: the given one, or a plain one.
+
+        Raises:
+            ValueError: one for images of another shape.
+        """
+        preprocessor = preprocessor or ImagePreprocessor(self.image_shape)
+        if preprocessor.image_shape != self.image_shape:
+            raise ValueError(
+                "`preprocessor.image_shape` must be the encoder's. Received: "
+                f"{preprocessor.image_shape} and {self.image_shape}"
+            )
+        return preprocessor
+
     @classmethod
     def encoder_option_names(cls):
         """Arguments of `PerceiverEncoder`."""
@@ -81,7 +89,7 @@ class ImageEncoder(ConfiguredModel):
 
 
 @keras.saving.register_keras_serializable("keras_perceiver")
-class ImageClassifier(ConfiguredModel):
+class ImageClassifier(Classifier):
     """An image encoder and a classification head.
 
     Args:
@@ -116,52 +124,6 @@ class ImageClassifier(ConfiguredModel):
         arXiv 2107.14795, section 3.2; arXiv 2103.03206, section 3.1 (average).
     """
 
-    def __init__(
-        self,
-        encoder,
-        num_classes,
-        head="decoder",
-        query_channels=None,
-        cross_attention=AttentionSpec(num_heads=1),  # noqa: B008 (frozen)
-        query_residual=True,
-        init_scale=0.02,
-        preprocessor=None,
-        name=None,
-    ):
-        check_positive("num_classes", num_classes)
-        latents = encoder.output  # [B, N, D]
-        if head == "decoder":
-            queries = LearnedQueries(
-                1, query_channels or latents.shape[-1], init_scale, name="query"
-            )(latents)
-            x = PerceiverDecoder(
-                cross_attention, query_residual, init_scale, name="decoder"
-            )(queries, latents)  # [B, 1, F]
-        elif head == "average":
-            x = latents
-        else:
-            raise ValueError(
-                f"`head` must be 'decoder' or 'average'. Received: head={head!r}"
-            )
-        # One output of the decoder, or the mean over the latents.
-        x = keras.layers.GlobalAveragePooling1D(name="pool")(x)  # [B, F]
-        logits = keras.layers.Dense(
-            num_classes,
-            kernel_initializer=keras.initializers.RandomNormal(0.0, init_scale),
-            dtype="float32",
-            name="logits",
-        )(x)  # [B, E]
-        super().__init__(inputs=encoder.input, outputs=logits, name=name)
-        self.encoder = encoder
-        self.num_classes = num_classes
-        self.head = head
-        self.query_channels = query_channels
-        self.cross_attention = cross_attention
-        self.query_residual = query_residual
-        self.init_scale = init_scale
-        self.preprocessor = preprocessor or ImagePreprocessor(encoder.image_shape)
-        self._check_preprocessor()
-
     def classify(self, images, top_k=1, batch_size=32):
         """Classes of raw images.
 
@@ -178,32 +140,4 @@ class ImageClassifier(ConfiguredModel):
         Raises:
             ValueError: no image, NaN pixels, or `top_k` out of range.
         """
-        if not 1 <= top_k <= self.num_classes:
-            raise ValueError(
-                f"`top_k` must lie between 1 and num_classes={self.num_classes}. "
-                f"Received: top_k={top_k}"
-            )
-        logits = self.predict(self.preprocessor(images), batch_size=batch_size, verbose=0)
-        scores = np.exp(logits - logits.max(axis=-1, keepdims=True))
-        scores /= scores.sum(axis=-1, keepdims=True)
-        labels = self.preprocessor.labels or [str(i) for i in range(self.num_classes)]
-        return [
-            [
-                {"label": labels[i], "score": float(row[i])}
-                for i in np.argsort(-row, kind="stable")[:top_k]
-            ]
-            for row in scores
-        ]
-
-    def _check_preprocessor(self):
-        labels = self.preprocessor.labels
-        if labels is not None and len(labels) != self.num_classes:
-            raise ValueError(
-                "`preprocessor.labels` must hold one label per class. Received: "
-                f"{len(labels)} labels, num_classes={self.num_classes}"
-            )
-        if self.preprocessor.image_shape != self.encoder.image_shape:
-            raise ValueError(
-                "`preprocessor.image_shape` must be the encoder's. Received: "
-                f"{self.preprocessor.image_shape} and {self.encoder.image_shape}"
-            )
+        return self._classify(self.preprocessor(images), top_k, batch_size)

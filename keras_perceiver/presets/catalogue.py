@@ -12,6 +12,13 @@ def _classifier(encoder, num_classes=1000, **config):
     }
 
 
+def _text(class_name, encoder, **config):
+    return {
+        "class_name": class_name,
+        "config": {"encoder": {"class_name": "TextEncoder", "config": encoder}, **config},
+    }
+
+
 def _spec(**config):
     return {"class_name": "AttentionSpec", "config": config}
 
@@ -41,8 +48,51 @@ MNIST = {
     "share_first_block": False,
     "init_scale": 0.1,
 }
+# arXiv 2107.14795, table 10 (byte level). The official dropout is 0.1.
+LANGUAGE_ATTENTION = _spec(qk_channels=256, v_channels=1280, dropout=0.1)
+LANGUAGE = {
+    "num_latents": 256,
+    "latent_channels": 1280,
+    "cross_attention": LANGUAGE_ATTENTION,
+    "self_attention": LANGUAGE_ATTENTION,
+    "layers_per_block": 26,
+}
+LANGUAGE_DECODER = _spec(qk_channels=256, v_channels=768, dropout=0.1)
+# krasserm/perceiver-io, first documents (version 0.4): 10,003 WordPiece tokens.
+SMALL_SPEC = _spec(num_heads=8, qk_channels=128, dropout=0.1)
+LANGUAGE_SMALL = {
+    "vocab_size": 10003,
+    "max_length": 512,
+    "input_channels": 128,
+    "num_latents": 128,
+    "latent_channels": 128,
+    "cross_attention": SMALL_SPEC,
+    "self_attention": SMALL_SPEC,
+    "num_cross_attentions": 3,
+    "num_blocks": 3,
+    "share_first_block": False,
+}
 
 ARCHITECTURES = {
+    "perceiver_io_language_bytes": _text(
+        "MaskedLM", LANGUAGE, cross_attention=LANGUAGE_DECODER
+    ),
+    # The same paper: SentencePiece tokens, four times as long as bytes.
+    "perceiver_io_language_sentencepiece": _text(
+        "MaskedLM",
+        {"vocab_size": 32000, "max_length": 512, **LANGUAGE},
+        cross_attention=LANGUAGE_DECODER,
+    ),
+    "perceiver_io_language_small": _text(
+        "MaskedLM", LANGUAGE_SMALL, cross_attention=SMALL_SPEC, query_residual=True
+    ),
+    "perceiver_io_text_classifier_small": _text(
+        "TextClassifier",
+        LANGUAGE_SMALL,
+        num_classes=2,
+        query_channels=128,
+        cross_attention=SMALL_SPEC,
+    ),
     # arXiv 2107.14795, table 6 (config A, 2-D Fourier features).
     "perceiver_io_imagenet_fourier": _classifier(
         IMAGENET, preprocessor=IMAGENET_PREPROCESSOR

@@ -11,13 +11,16 @@ from keras_perceiver import models
 from keras_perceiver.layers import AttentionSpec
 from keras_perceiver.layers.configured import argument_names, check_keys
 from keras_perceiver.models.model import ConfiguredModel
-from keras_perceiver.preprocessing import ImagePreprocessor
+from keras_perceiver.preprocessing import ImagePreprocessor, TextPreprocessor
+from keras_perceiver.preprocessing.tokenizers import TOKENIZERS
 
 CLASSES = {
     cls.__name__: cls
     for cls in (
         AttentionSpec,
         ImagePreprocessor,
+        TextPreprocessor,
+        *TOKENIZERS.values(),
         *(getattr(models, name) for name in models.__all__),
     )
     if isinstance(cls, type)
@@ -50,6 +53,10 @@ def to_form(value, name="model"):
         }
     if isinstance(value, (list, tuple)):
         return [to_form(item, name) for item in value]
+    if isinstance(value, dict):  # a form already, as a tokenizer is in a config
+        check_form(value)
+        config = {key: to_form(item, key) for key, item in value["config"].items()}
+        return {**value, "config": config}
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float) and math.isfinite(value):

@@ -8,6 +8,7 @@ import keras
 from keras_perceiver import converters
 from keras_perceiver.converters.apply import check_table, load_weights, weight_shapes
 from keras_perceiver.files import TensorFile, read_json
+from keras_perceiver.preprocessing.tokenizers import TOKENIZERS
 from keras_perceiver.presets.catalogue import ARCHITECTURES
 from keras_perceiver.presets.form import CLASSES, check_form, check_sizes, from_form
 
@@ -33,8 +34,10 @@ def load(name_or_path, load_weights=True):
     Args:
         name_or_path: a name in `list()`; or else a folder: a preset that `save`
             wrote, or a checkpoint in the layout of the Hugging Face hub of
-            transformers (`PerceiverForImageClassificationFourier`) or of
-            krasserm/perceiver-io (image classifier), converted on the fly.
+            transformers (`PerceiverForImageClassificationFourier`,
+            `PerceiverForMaskedLM`, `PerceiverForSequenceClassification`) or of
+            krasserm/perceiver-io (image and text classifier, masked language model),
+            converted on the fly.
         load_weights: False for the architecture with random initial weights. A
             folder must hold its weights all the same: they bound its size.
 
@@ -100,10 +103,27 @@ def _load_folder(folder, with_weights):
 def _own_form(folder, config):
     form = {key: value for key, value in config.items() if key != "library"}
     arguments = inspect.signature(CLASSES[check_form(form)]).parameters
-    if "preprocessor" in arguments:
+    if "preprocessor" in arguments and "preprocessor" not in form["config"]:
         preprocessor = read_json(_file(folder, PREPROCESSOR))
+        check_form(preprocessor)
+        tokenizer = preprocessor["config"].get("tokenizer")
+        if tokenizer is not None:
+            _read_vocabulary(folder, tokenizer)
         form["config"] = {**form["config"], "preprocessor": preprocessor}
     return form
+
+
+def _read_vocabulary(folder, form):
+    """Put the content of a tokenizer's file into its form."""
+    name = check_form(form) if isinstance(form, dict) else form
+    if name not in list(TOKENIZERS):
+        raise ValueError(
+            f"`tokenizer` must be one of {sorted(TOKENIZERS)}. Received: {name!r}"
+        )
+    cls = TOKENIZERS[name]
+    if cls.FILE is not None:
+        tokenizer = cls.from_file(_file(folder, cls.FILE))
+        form["config"][cls.CONTENT] = tokenizer.get_config()[cls.CONTENT]
 
 
 def _file(folder, name):

@@ -45,11 +45,13 @@ def save(model, path, source=None, licence=None):
     if not isinstance(model, keras.Model):
         raise ValueError(f"`model` must be a model. Received: {type(model).__name__}")
     _check_weights(model, form)
-    preprocessor = form["config"].pop("preprocessor", None)
+    preprocessor = form["config"].get("preprocessor")
     with atomic_folder(path) as folder:
-        write_json(os.path.join(folder, CONFIG), {"library": LIBRARY, **form})
         if preprocessor is not None:
+            del form["config"]["preprocessor"]
+            _write_vocabulary(model.preprocessor, preprocessor, folder)
             write_json(os.path.join(folder, PREPROCESSOR), preprocessor)
+        write_json(os.path.join(folder, CONFIG), {"library": LIBRARY, **form})
         write_tensors(
             os.path.join(folder, WEIGHTS),
             {weight.path: np.asarray(weight, "float32") for weight in model.weights},
@@ -67,6 +69,16 @@ def save(model, path, source=None, licence=None):
                 "licence": licence,
             },
         )
+
+
+def _write_vocabulary(preprocessor, form, folder):
+    """A tokenizer's vocabulary as a file of its usual name, not in the JSON."""
+    tokenizer = getattr(preprocessor, "tokenizer", None)
+    if tokenizer is None or tokenizer.FILE is None:
+        return
+    del form["config"]["tokenizer"]["config"][tokenizer.CONTENT]
+    with open(os.path.join(folder, tokenizer.FILE), "wb") as file:
+        file.write(tokenizer.file_bytes())
 
 
 def _check_weights(model, form):

@@ -27,6 +27,32 @@ def test_logits_are_those_of_the_original():
     assert np.abs(golden["logits"]).max() > 1
 
 
+@pytest.mark.parametrize("name", ["masked_lm", "masked_lm_repeated", "text_classifier"])
+def test_text_logits_are_those_of_the_original(name):
+    folder = GOLDEN.parent / name
+    golden = np.load(folder / "golden.npz")
+    model = kp.presets.load(folder)
+    ids = golden["input_ids"].astype("int32")
+    padding = golden["pad_mask"]  # True at padding, there
+    assert padding.any()
+    assert np.abs(golden["logits"]).max() > 1
+    real = np.ones_like(ids)
+    logits = model.predict({"token_ids": ids, "padding_mask": real}, verbose=0)
+    np.testing.assert_allclose(logits, golden["logits"], atol=PARITY)
+    real = 1 - padding.astype("int32")
+    logits = model.predict({"token_ids": ids, "padding_mask": real}, verbose=0)
+    np.testing.assert_allclose(logits, golden["logits_pad"], atol=PARITY)
+    assert np.abs(golden["logits"] - golden["logits_pad"]).max() > 1e-2
+
+
+@pytest.mark.one_backend
+@pytest.mark.parametrize("name", ["masked_lm", "masked_lm_repeated", "text_classifier"])
+def test_every_tensor_of_a_text_model_is_used(name):
+    file = TensorFile(GOLDEN.parent / name / "model.safetensors")
+    used = sum(np.prod(shape) for shape in file.shapes.values())
+    assert kp.presets.load(GOLDEN.parent / name).count_params() == used
+
+
 @pytest.mark.one_backend
 def test_buffers_are_recomputed_and_everything_else_is_used(folder):
     file = TensorFile(folder / "model.safetensors")
