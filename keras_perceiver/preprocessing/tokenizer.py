@@ -143,14 +143,15 @@ class Tokenizer:
         """
         ids = self._checked(ids)
         starts, blank = self._words
-        special, position = self.special[ids], np.arange(ids.shape[-1])
+        special, position = self.special[ids], np.arange(ids.shape[-1], dtype="int32")
         # The last token before each that is not special: special ones do not end the
         # white space around them.
         last = np.maximum.accumulate(np.where(special, -1, position), axis=-1)
         last = np.concatenate([np.full_like(last[..., :1], -1), last[..., :-1]], axis=-1)
         after_blank = np.take_along_axis(blank[ids], np.maximum(last, 0), axis=-1)
         begins = starts[ids] & ~(after_blank & (last >= 0))
-        return np.where(special, -1, np.cumsum(special | begins, axis=-1)).astype("int32")
+        words = np.cumsum(special | begins, axis=-1, dtype="int32")
+        return np.where(special, np.int32(-1), words)
 
     @functools.cached_property
     def _words(self):
