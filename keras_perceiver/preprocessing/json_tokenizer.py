@@ -4,7 +4,8 @@ import json
 
 import numpy as np
 
-from keras_perceiver.preprocessing.tokenizer import Tokenizer, read_bytes
+from keras_perceiver.preprocessing.files import read_bytes
+from keras_perceiver.preprocessing.tokenizer import Tokenizer
 
 
 class JsonTokenizer(Tokenizer):

@@ -8,7 +8,8 @@ import re
 import numpy as np
 
 from keras_perceiver.preprocessing.byte_tokenizer import SPECIAL_TOKENS
-from keras_perceiver.preprocessing.tokenizer import Tokenizer, read_bytes
+from keras_perceiver.preprocessing.files import read_bytes
+from keras_perceiver.preprocessing.tokenizer import Tokenizer
 
 SPACE = "\u2581"  # what SentencePiece writes for a space
 UNKNOWN = "[UNK]"

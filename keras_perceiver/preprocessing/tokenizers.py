@@ -4,9 +4,10 @@ import json
 import os
 
 from keras_perceiver.preprocessing.byte_tokenizer import ByteTokenizer
+from keras_perceiver.preprocessing.files import read_bytes
 from keras_perceiver.preprocessing.json_tokenizer import JsonTokenizer
 from keras_perceiver.preprocessing.sentencepiece_tokenizer import SentencePieceTokenizer
-from keras_perceiver.preprocessing.tokenizer import CONFIG, read_bytes
+from keras_perceiver.preprocessing.tokenizer import CONFIG
 
 TOKENIZERS = {
     cls.__name__: cls for cls in (ByteTokenizer, SentencePieceTokenizer, JsonTokenizer)

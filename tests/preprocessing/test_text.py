@@ -20,7 +20,7 @@ from keras_perceiver.preprocessing import (
     load_tokenizer,
     pad,
 )
-from keras_perceiver.preprocessing.tokenizer import MAX_FILE_BYTES
+from keras_perceiver.preprocessing.files import MAX_FILE_BYTES
 from keras_perceiver.preprocessing.tokenizers import TOKENIZERS, tokenizer_from_form
 
 pytestmark = pytest.mark.one_backend
