@@ -54,14 +54,11 @@ def wikitext103(folder: str, test_split: Literal["valid", "test"] = "valid") -> 
             f"`folder` must hold wiki.train and wiki.{test_split} with one of the endings "
             f"{WIKITEXT_SUFFIXES}. Received: folder={folder}"
         )
-    articles = []
-    for path in paths:
-        # What stands before the first heading belongs to no article.
-        spans = cut(0, path, WIKITEXT_ARTICLE)[1:]
-        if len(spans) == 0:
-            raise ValueError(f"{path} must hold articles under ' = Title = '. Found none.")
-        articles.append(FileTexts([path], spans))
-    return TextData(*articles)
+    parts = [FileTexts([path], cut(0, path, WIKITEXT_ARTICLE)) for path in paths]
+    for path, articles in zip(paths, parts, strict=True):
+        if not articles or not articles[0].startswith(" = "):
+            raise ValueError(f"{path} must hold articles under headings ' = Title = '.")
+    return TextData(*parts)
 
 
 def bookcorpus(folder: str, test_fraction: float = 0.02, seed: int = 0) -> TextData:

@@ -153,7 +153,8 @@ def _passages(paragraph, max_bytes):
 def _split(topics, test_fraction, seed):
     """Topics to train on, and topics drawn for as long as they fit into the fraction."""
     check_fraction(test_fraction)
-    sizes = [sum(len(text) for _, text in topic) for topic in topics]
+    # With the empty line after each paragraph.
+    sizes = [sum(len(text) + 2 for _, text in topic) for topic in topics]
     room, held_out = test_fraction * sum(sizes), set()
     for i in np.random.default_rng(seed).permutation(len(topics)):
         if sizes[i] <= room:

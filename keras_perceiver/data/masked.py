@@ -75,8 +75,7 @@ def masked_batches(
     if random_shift:
         count = count_shifted(tokens, length)
     else:
-        rows = chunk(tokens, length)  # [count, S]
-        count = len(rows)
+        count = len(chunk(tokens, length))
     check_batch_size(batch_size, count, f"rows of {length} tokens", seed)
 
     def row(index):

@@ -11,7 +11,6 @@ import numpy as np
 
 from keras_perceiver.files import atomic_folder, read_json, write_json
 from keras_perceiver.preprocessing.packing import join
-from keras_perceiver.preprocessing.tokenizers import tokenizer_to_form
 
 # Part of the cache's key: another version does not read what this one wrote.
 FORMAT = 1
@@ -61,7 +60,7 @@ def tokens(documents, tokenizer, eos=False, special_tokens=False, cache=None):
     if cache is None:
         ids = np.concatenate(list(pieces))
     else:
-        form = [FORMAT, tokenizer_to_form(tokenizer), before, after, dtype.__name__]
+        form = [FORMAT, tokenizer.to_form(), before, after, dtype.__name__]
         folder = os.path.join(cache, _key(form, documents))
         ids = _read(folder)
         if ids is None:
