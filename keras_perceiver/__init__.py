@@ -15,6 +15,7 @@ __all__ = [
     "layers",
     "models",
     "ops",
+    "preprocessing",
     "presets",
     "training",
     "visualization",

@@ -101,7 +101,8 @@ kp.layers, kp.models, kp.presets, kp.training, kp.export
 assert (np.random.get_state()[1] == state).all() and random.getstate() == py_state
 assert keras.config.dtype_policy().name == policy and keras.config.floatx() == floatx
 heavy = {"tensorflow", "torch", "jax", "transformers", "keras_hub", "sklearn",
-         "matplotlib", "PIL", "grain", "jsonargparse", "tensorflow_datasets"}
+         "matplotlib", "PIL", "grain", "jsonargparse", "tensorflow_datasets",
+         "sentencepiece", "tokenizers", "tensorboard"}
 added = heavy & {m.split(".")[0] for m in set(sys.modules) - before}
 print(sorted(added))
 """

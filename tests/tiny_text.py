@@ -26,15 +26,23 @@ def encoder(**options):
     )
 
 
-def masked_lm(query_channels=None, **options):
+def masked_lm(query_channels=None, preprocessor=None, **options):
     """A MaskedLM; `options` are those of its encoder."""
     spec = AttentionSpec(num_heads=2, qk_channels=8)
-    return kp.models.MaskedLM(encoder(**options), query_channels, spec, init_scale=0.1)
+    return kp.models.MaskedLM(
+        encoder(**options),
+        query_channels,
+        spec,
+        init_scale=0.1,
+        preprocessor=preprocessor,
+    )
 
 
-def text_classifier(**options):
-    """A TextClassifier of three classes; `options` are those of its encoder."""
-    return kp.models.TextClassifier(encoder(**options), num_classes=3, init_scale=0.1)
+def text_classifier(num_classes=3, preprocessor=None, **options):
+    """A TextClassifier; `options` are those of its encoder."""
+    return kp.models.TextClassifier(
+        encoder(**options), num_classes, init_scale=0.1, preprocessor=preprocessor
+    )
 
 
 def batch(count=3, length=20, seed=0):

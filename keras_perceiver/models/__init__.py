@@ -2,7 +2,8 @@
 
 from keras_perceiver.models.flops import flops
 from keras_perceiver.models.image import ImageClassifier, ImageEncoder
-from keras_perceiver.models.text import MaskedLM, TextClassifier, TextEncoder
+from keras_perceiver.models.masked_lm import MaskedLM
+from keras_perceiver.models.text import TextClassifier, TextEncoder
 
 __all__ = [
     "ImageClassifier",

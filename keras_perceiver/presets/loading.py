@@ -116,7 +116,7 @@ def _own_form(folder, config):
 def _read_vocabulary(folder, form):
     """Put the content of a tokenizer's file into its form."""
     name = check_form(form) if isinstance(form, dict) else form
-    if name not in list(TOKENIZERS):
+    if name not in tuple(TOKENIZERS):
         raise ValueError(
             f"`tokenizer` must be one of {sorted(TOKENIZERS)}. Received: {name!r}"
         )

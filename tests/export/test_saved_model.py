@@ -10,6 +10,7 @@ import pytest
 import contract
 import keras_perceiver as kp
 import tiny
+import tiny_text
 from keras_perceiver.layers import AttentionSpec
 
 BACKEND = keras.backend.backend()
@@ -80,6 +81,23 @@ def test_masks_and_lengths_stay_dynamic(tmp_path):
         expected = model.predict({"inputs": x, "padding_mask": mask}, verbose=0)
         x[mask == 0] = np.nan
         out = served.serve({"inputs": x, "padding_mask": mask}).numpy()
+        np.testing.assert_allclose(out, expected, atol=1e-5)
+
+
+@exports
+@pytest.mark.parametrize("make", [tiny_text.masked_lm, tiny_text.text_classifier])
+def test_text_of_any_length_and_number(tmp_path, make):
+    import tensorflow as tf
+
+    model = make()
+    contract.randomize(model, np.random.default_rng(1))
+    kp.export.saved_model(model, tmp_path / "exported")
+    served = tf.saved_model.load(str(tmp_path / "exported"))
+    for count, length in ((1, 7), (3, 20), (2, tiny_text.MAX_LENGTH)):
+        inputs = tiny_text.batch(count, length)
+        expected = model.predict(inputs, verbose=0)
+        out = served.serve(inputs).numpy()
+        assert out.shape == expected.shape
         np.testing.assert_allclose(out, expected, atol=1e-5)
 
 

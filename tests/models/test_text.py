@@ -170,12 +170,9 @@ def test_masks_that_cannot_be_filled(texts, options, match):
 
 
 def test_texts_are_classified():
-    encoder = tiny_text.encoder()
     labels = ["code", "prose"]
-    model = kp.models.TextClassifier(
-        encoder,
-        2,
-        preprocessor=TextPreprocessor(ByteTokenizer(), 30, labels=labels, truncate=True),
+    model = tiny_text.text_classifier(
+        2, TextPreprocessor(ByteTokenizer(), 30, labels=labels, truncate=True)
     )
     texts = ["def f(): pass", "A text, longer than the model reads at once."]
     (first,), (second,) = model.classify(texts)
@@ -191,27 +188,22 @@ def test_texts_are_classified():
     [
         (lambda: tiny_text.encoder(vocab_size=0), "`vocab_size` must be a positive"),
         (
-            lambda: kp.models.MaskedLM(
-                tiny_text.encoder(vocab_size=300),
-                preprocessor=TextPreprocessor(ByteTokenizer(), 10),
+            lambda: tiny_text.masked_lm(
+                vocab_size=300, preprocessor=TextPreprocessor(ByteTokenizer(), 10)
             ),
             "must have the encoder's vocabulary.*vocab_size=262, expected 300",
         ),
         (
-            lambda: kp.models.MaskedLM(
-                tiny_text.encoder(), preprocessor=TextPreprocessor(ByteTokenizer(), 41)
-            ),
+            lambda: tiny_text.masked_lm(preprocessor=TextPreprocessor(ByteTokenizer(), 41)),
             "`preprocessor.max_length` must not exceed.*41, the encoder has 40",
         ),
         (
-            lambda: kp.models.MaskedLM(tiny_text.encoder(vocab_size=61)).fill_mask("x"),
+            lambda: tiny_text.masked_lm(vocab_size=61).fill_mask("x"),
             "no `preprocessor`.*vocabulary of 61 tokens",
         ),
         (
-            lambda: kp.models.TextClassifier(
-                tiny_text.encoder(),
-                2,
-                preprocessor=TextPreprocessor(ByteTokenizer(), 10, labels=["a"]),
+            lambda: tiny_text.text_classifier(
+                2, TextPreprocessor(ByteTokenizer(), 10, labels=["a"])
             ),
             "one label per class",
         ),

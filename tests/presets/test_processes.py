@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import keras_perceiver as kp
+import tiny_text
 from tolerances import FLOAT32
 
 pytestmark = [pytest.mark.one_backend, pytest.mark.slow]
@@ -29,6 +30,11 @@ weights.load_weights(f"{folder}/model.weights.h5")
 for name, model in (("preset", preset), ("saved", saved), ("weights", weights)):
     np.save(f"{folder}/{backend}_{name}.npy", keras.ops.convert_to_numpy(model(images)))
 kp.presets.save(preset, f"{folder}/from_{backend}")
+text = kp.presets.load(f"{folder}/text")
+logits = text(text.preprocessor(["a text", "b"]))
+np.save(f"{folder}/{backend}_text.npy", keras.ops.convert_to_numpy(logits))
+assert len(text.fill_mask("[MASK] text")[0]) == 5
+kp.presets.save(text, f"{folder}/text_from_{backend}")
 """
 
 
@@ -41,6 +47,10 @@ def test_every_format_in_fresh_processes_of_other_backends(tmp_path, frozen, rng
     expected = model.predict(images, verbose=0)
     np.save(tmp_path / "images.npy", images)
     kp.presets.save(model, tmp_path / "preset")
+    text = tiny_text.masked_lm()
+    tokens = text.preprocessor(["a text", "b"])
+    text_expected = text.predict(tokens, verbose=0)
+    kp.presets.save(text, tmp_path / "text")
     model.save(tmp_path / "model.keras")
     model.save_weights(tmp_path / "model.weights.h5")
     backends = ("jax", "torch")
@@ -62,3 +72,9 @@ def test_every_format_in_fresh_processes_of_other_backends(tmp_path, frozen, rng
             np.testing.assert_allclose(logits, expected, atol=FLOAT32)
         again = kp.presets.load(tmp_path / f"from_{backend}")
         np.testing.assert_allclose(again.predict(images, verbose=0), expected, atol=1e-6)
+        logits = np.load(tmp_path / f"{backend}_text.npy")
+        np.testing.assert_allclose(logits, text_expected, atol=FLOAT32)
+        again = kp.presets.load(tmp_path / f"text_from_{backend}")
+        np.testing.assert_allclose(
+            again.predict(tokens, verbose=0), text_expected, atol=1e-6
+        )
