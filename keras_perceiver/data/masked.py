@@ -72,10 +72,7 @@ def masked_batches(
     length = checked_length(length, preprocessor)
     _check_tokens(tokens, preprocessor.tokenizer)
     _check_options(seed, static_masking, random_shift, min_length)
-    if random_shift:
-        count = count_shifted(tokens, length)
-    else:
-        count = len(chunk(tokens, length))
+    count = count_shifted(tokens, length) if random_shift else len(chunk(tokens, length))
     check_batch_size(batch_size, count, f"rows of {length} tokens", seed)
 
     def row(index):

@@ -144,3 +144,90 @@ def test_tensorflow_datasets_knows_mnist():
 def test_tensorflow_datasets_refuses_a_set_without_images():
     with pytest.raises(ValueError, match=r"'image' and 'label'.*Received: name=lm1b"):
         kp.data.tfds("lm1b")
+
+
+@pytest.fixture
+def text_set(tmp_path):
+    """A set of tensorflow-datasets of two graded texts, and some without a grade."""
+    import tensorflow_datasets as tfds
+
+    class GradedTexts(tfds.core.GeneratorBasedBuilder):
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self):
+            features = {
+                "text": tfds.features.Text(),
+                "label": tfds.features.ClassLabel(names=["neg", "pos"]),
+            }
+            return tfds.core.DatasetInfo(
+                builder=self, features=tfds.features.FeaturesDict(features)
+            )
+
+        def _split_generators(self, manager):
+            return {
+                "train": self._generate_examples([0, 1]),
+                "test": self._generate_examples([0, 1]),
+                "unsupervised": self._generate_examples([-1, -1]),
+            }
+
+        def _generate_examples(self, labels):
+            for i, text in enumerate(["Grüße", "good"]):
+                yield i, {"text": text, "label": labels[i]}
+
+    return "graded_texts", str(tmp_path)
+
+
+def test_labelled_texts_of_tensorflow_datasets(text_set):
+    name, folder = text_set
+    data = kp.data.tfds_text(name, folder)
+    assert data.labels == ["neg", "pos"]
+    assert sorted(data.train) == [("Grüße", 0), ("good", 1)]
+    data = kp.data.tfds_text(name, folder, train_split="unsupervised")
+    assert sorted(data.train) == [("Grüße", -1), ("good", -1)]
+    ids = kp.data.tokens(data.train, kp.preprocessing.ByteTokenizer())
+    assert len(ids) == len("Grüßegood".encode())
+    with pytest.raises(ValueError, match="nope"):
+        kp.data.tfds_text(name, folder, test_split="nope")
+    with pytest.raises(ValueError, match=r"'image' and 'label'.*name=graded_texts"):
+        kp.data.tfds(name, folder)
+
+
+def mock_texts(text):
+    """The sets that tensorflow-datasets knows, with one text in each split."""
+    import tensorflow_datasets as tfds
+
+    record = {"text": text.encode(), "label": np.int64(1)}
+    return tfds.testing.mock_data(as_data_source_fn=lambda self, split: [record])
+
+
+def test_markers_of_wiki40b_become_line_breaks():
+    article = (
+        "\n_START_ARTICLE_\nÄpfel\n_START_PARAGRAPH_\nAn apple.\n_START_SECTION_\nUse\n"
+        "_START_PARAGRAPH_\nEaten._NEWLINE_Pressed."
+    )
+    plain = "Äpfel\n\nAn apple.\n\nUse\n\nEaten.\nPressed."
+    with mock_texts(article):
+        assert kp.data.tfds_text("wiki40b/de").train[0] == plain
+        assert kp.data.tfds_text("lm1b").train[0] == article
+
+
+@pytest.mark.parametrize(
+    ("name", "labels"),
+    [
+        ("imdb_reviews", ["neg", "pos"]),
+        ("lm1b", None),
+        ("wikipedia", None),
+        ("wiki40b", None),
+        ("c4", None),
+    ],
+)
+def test_tensorflow_datasets_has_these_texts(name, labels):
+    with mock_texts("Grüße"):
+        data = kp.data.tfds_text(name)
+    assert data.labels == labels
+    assert data.train[0] == data.test[0] == ("Grüße" if labels is None else ("Grüße", 1))
+
+
+def test_tensorflow_datasets_refuses_a_set_without_texts():
+    with pytest.raises(ValueError, match=r"a feature 'text'.*Received: name=mnist with"):
+        kp.data.tfds_text("mnist")

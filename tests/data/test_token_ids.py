@@ -20,7 +20,7 @@ BYTES = ByteTokenizer()
 
 def expected(before=(), after=()):
     rows = [[*before, *(b + 6 for b in text.encode()), *after] for text in DOCUMENTS]
-    return np.array(sum(rows, []))
+    return np.concatenate(rows)
 
 
 @pytest.mark.parametrize(
