@@ -1,7 +1,16 @@
 """Training: what `model.fit` needs and Keras does not have."""
 
+from keras_perceiver.training.callbacks import MaskedTokenSamples
 from keras_perceiver.training.distribution import data_parallel, fully_sharded
+from keras_perceiver.training.frequencies import unigram_entropy
 from keras_perceiver.training.lora import enable_lora
 from keras_perceiver.training.schedules import warmup_cosine
 
-__all__ = ["data_parallel", "enable_lora", "fully_sharded", "warmup_cosine"]
+__all__ = [
+    "MaskedTokenSamples",
+    "data_parallel",
+    "enable_lora",
+    "fully_sharded",
+    "unigram_entropy",
+    "warmup_cosine",
+]

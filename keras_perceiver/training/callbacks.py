@@ -1,0 +1,66 @@
+"""Callbacks for `fit`."""
+
+import os
+import socket
+import time
+
+import keras
+
+SAMPLES = "samples.txt"
+
+
+class MaskedTokenSamples(keras.callbacks.Callback):
+    """Shows after each epoch how a masked language model fills masks.
+
+    They are added to `samples.txt` in the folder, which is there to be read, and to an
+    event file for TensorBoard, as text. Needs the package `tensorboard`, not TensorFlow.
+
+    Args:
+        texts: strings with one or more `[MASK]` each, as `MaskedLM.fill_mask` takes
+            them.
+        folder: to write to; made if it is not there.
+        top_k: fillings of each text, the likeliest first.
+
+    Example:
+    ```python
+    samples = kp.training.MaskedTokenSamples(["A [MASK][MASK][MASK] text."], "logs")
+    model.fit(batches, steps_per_epoch=100, epochs=10, callbacks=[samples])
+    ```
+    """
+
+    def __init__(self, texts, folder, top_k=3):
+        super().__init__()
+        self.texts = list(texts)
+        self.folder = folder
+        self.top_k = top_k
+        self._events = None
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Fill the masks, and write what came out."""
+        fillings = self.model.fill_mask(self.texts, self.top_k)
+        lines = []
+        for text, filled in zip(self.texts, fillings, strict=True):
+            # A filling may be a line break, or what no terminal shows.
+            lines += [repr(text), *(f"  {x['score']:.3f} {x['text']!r}" for x in filled)]
+        os.makedirs(self.folder, exist_ok=True)
+        scores = "".join(f", {name} {value:.4f}" for name, value in (logs or {}).items())
+        with open(os.path.join(self.folder, SAMPLES), "a", encoding="utf-8") as file:
+            file.write("\n".join([f"epoch {epoch + 1}{scores}", *lines]) + "\n\n")
+        # Four spaces: Markdown shows the text as it stands.
+        self._write_event("\n".join(f"    {line}" for line in lines), epoch)
+
+    def _write_event(self, text, step):
+        # Not tensorboard's EventFileWriter: it imports TensorFlow where that is installed.
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.plugins.text.summary_v2 import text_pb
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        events = [Event(step=step, summary=text_pb("masked_token_samples", text))]
+        if self._events is None:
+            name = f"events.out.tfevents.{time.time_ns()}.{socket.gethostname()}"
+            self._events = os.path.join(self.folder, name)
+            events.insert(0, Event(file_version="brain.Event:2"))
+        with open(self._events, "ab") as file:
+            for event in events:
+                event.wall_time = time.time()
+                RecordWriter(file).write(event.SerializeToString())
