@@ -21,7 +21,7 @@ from keras_perceiver.data.text import (
 WIKITEXT_SUFFIXES = (".raw", ".tokens")
 # What goes before a heading of the first level, " = Title = "; one of the second is
 # " = = Part = = ".
-WIKITEXT_ARTICLE = re.compile(rb"^(?= = (?!= ).*(?<! =) = *$)", re.M)
+WIKITEXT_ARTICLE = re.compile(rb"^(?= = (?!= ).* = *$)", re.M)
 BOOKCORPUS_FILES = ("books_large_p1.txt", "books_large_p2.txt")
 # Parts of enwik8 to train on, to validate on and to test on.
 ENWIK8_PARTS = (0.9, 0.05, 0.05)

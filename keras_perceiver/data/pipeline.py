@@ -147,6 +147,11 @@ def _check(source, model, preprocess, seed, augmentation):
     if augmentation is not None and seed is None:
         raise ValueError("`augmentation` needs a `seed`. Received: seed=None")
     # What is in memory is checked whole, the rest where it is cheap: one record.
+    if not isinstance(source[0], (tuple, list)) or len(source[0]) != 2:
+        raise ValueError(
+            "`source` must hold records (input, label). Received: "
+            f"{type(source[0]).__name__}"
+        )
     record, label = source[0]
     labels = getattr(source, "labels", None)
     for value in (label,) if labels is None else (np.min(labels), np.max(labels)):

@@ -4,7 +4,7 @@ import numpy as np
 
 from keras_perceiver.data.masked import HELD_OUT_SEED, checked_length, masked
 from keras_perceiver.data.pipeline import checked_preprocessor
-from keras_perceiver.data.token_ids import document_marks, text_of
+from keras_perceiver.data.token_ids import check_documents, document_marks, text_of
 from keras_perceiver.preprocessing import Masking, join
 
 
@@ -27,8 +27,7 @@ def masked_stream(
     each document once, in order, with the same masks in each run; the last row is
     filled up with padding.
 
-    The state of its iterator (`get_state`, `set_state`) is small, and resumes where
-    it was.
+    The state of its iterator (`get_state`, `set_state`) resumes where it was.
 
     Args:
         documents: a sequence of strings, or of `(text, label)`, whose labels are left
@@ -47,8 +46,9 @@ def masked_stream(
         A `grain.IterDataset` of what `masked_batches` gives.
 
     Raises:
-        ValueError: fewer documents than shards, a shard that is none, rows too long
-            for the model, or a tokenizer that lacks a token to put between documents.
+        ValueError: no text, fewer documents than shards, a shard that is none, rows too
+            long for the model, or a tokenizer that lacks a token to put between
+            documents.
 
     Reference:
         `C4DataModule` of krasserm/perceiver-io.
@@ -65,6 +65,7 @@ def masked_stream(
             "`shard` must be (index, count) with an index from 0 to count - 1. Received: "
             f"shard={shard}"
         )
+    check_documents(documents)
     if len(documents) < count:
         raise ValueError(
             f"`documents` must hold at least one text for each shard, {count}. Received: "

@@ -42,7 +42,10 @@ class LabelledTexts(Sequence):
 
     Args:
         texts: strings.
-        labels: `[n]`, integers from 0.
+        labels: `[n]`, integers.
+
+    Raises:
+        ValueError: labels that are not one integer a text.
 
     Example:
     >>> LabelledTexts(["good", "bad"], [1, 0])[0]
@@ -51,7 +54,12 @@ class LabelledTexts(Sequence):
 
     def __init__(self, texts, labels):
         self.texts = list(texts)
-        self.labels = np.asarray(labels)
+        self.labels = np.asarray(labels, "int64" if len(labels) == 0 else None)
+        if self.labels.shape != (len(self.texts),) or self.labels.dtype.kind not in "iu":
+            raise ValueError(
+                f"`labels` must be {len(self.texts)} integers, one a text. Received: "
+                f"labels.shape={self.labels.shape}, dtype={self.labels.dtype}"
+            )
 
     def __len__(self):
         return len(self.texts)

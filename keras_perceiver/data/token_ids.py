@@ -41,34 +41,30 @@ def tokens(documents, tokenizer, eos=False, special_tokens=False, cache=None):
         they are read-only.
 
     Raises:
-        ValueError: no documents, documents without a token, or a tokenizer that lacks
-            a token to put between them.
+        ValueError: no documents, something that is no text, nothing but empty texts,
+            or a tokenizer that lacks a token to put between them.
 
     Example:
     >>> from keras_perceiver.preprocessing import ByteTokenizer
     >>> tokens(["Hi", "Ho"], ByteTokenizer(), eos=True).tolist()
     [78, 111, 2, 78, 117, 2]
     """
-    if len(documents) == 0:
-        raise ValueError("`documents` must hold at least one text. Received none.")
+    check_documents(documents)
     before, after = document_marks(tokenizer, eos, special_tokens)
     dtype = np.uint16 if tokenizer.vocab_size <= 2**16 else np.int32
-    pieces = (
+    pieces = _checked(
         join(tokenizer.encode_batch(texts), before, after).astype(dtype)
-        for texts in _batched(_reported(documents))
+        for texts in _batched(_reported(documents, "tokenized"))
     )
     if cache is None:
-        ids = np.concatenate(list(pieces))
-    else:
-        form = [FORMAT, tokenizer.to_form(), before, after, dtype.__name__]
-        folder = os.path.join(cache, _key(form, documents))
+        return np.concatenate(list(pieces))
+    form = [FORMAT, tokenizer.to_form(), before, after, dtype.__name__]
+    folder = os.path.join(cache, _key(form, documents))
+    ids = _read(folder)
+    if ids is None:
+        with atomic_folder(folder) as fresh:
+            _write(fresh, pieces, dtype)
         ids = _read(folder)
-        if ids is None:
-            with atomic_folder(folder) as fresh:
-                _write(fresh, pieces, dtype)
-            ids = _read(folder)
-    if len(ids) == 0:
-        raise ValueError("`documents` must hold at least one token. Received none.")
     return ids
 
 
@@ -90,9 +86,29 @@ def document_marks(tokenizer, eos, special_tokens):
     return [value for _, value in before], [value for _, value in after]
 
 
+def check_documents(documents):
+    """Raise a ValueError unless there is some text in `documents`."""
+    if isinstance(documents, (str, bytes)):
+        raise ValueError(
+            f"`documents` must be a sequence of texts. Received: {documents[:50]!r}"
+        )
+    # As a rule the first has some.
+    if not any(text_of(documents[i]).strip() for i in range(len(documents))):
+        raise ValueError(
+            "`documents` must hold at least one text that is not empty. Received: "
+            f"{len(documents)} texts"
+        )
+
+
 def text_of(record):
     """The text of a record, which may be `(text, label)`."""
-    return record if isinstance(record, str) else record[0]
+    text = record[0] if isinstance(record, (tuple, list)) else record
+    if not isinstance(text, str):
+        raise ValueError(
+            "`documents` must hold strings, or tuples of a string and a label. Received: "
+            f"{record!r}"
+        )
+    return text
 
 
 def _batched(texts):
@@ -100,14 +116,23 @@ def _batched(texts):
         yield batch
 
 
-def _reported(documents):
+def _checked(pieces):
+    count = 0
+    for piece in pieces:
+        count += len(piece)
+        yield piece
+    if count == 0:
+        raise ValueError("`documents` must hold at least one token. Received none.")
+
+
+def _reported(documents, done):
     """Texts of documents; from time to time says on standard error how far it is."""
     said = time.monotonic()
     for i in range(len(documents)):
         if time.monotonic() - said > SECONDS_BETWEEN_NOTES:
             said = time.monotonic()
             print(
-                f"tokens: {i:,} of {len(documents):,} documents ({i / len(documents):.0%})",
+                f"{done} {i:,} of {len(documents):,} documents ({i / len(documents):.0%})",
                 file=sys.stderr,
                 flush=True,
             )
@@ -117,8 +142,8 @@ def _reported(documents):
 def _key(form, documents):
     """Digest of all that the token ids follow from."""
     digest = hashlib.sha256(json.dumps(form, sort_keys=True).encode())
-    for i in range(len(documents)):
-        content = text_of(documents[i]).encode("utf-8", errors="surrogatepass")
+    for text in _reported(documents, "looked up"):
+        content = text.encode("utf-8", errors="surrogatepass")
         # The length tells ["ab", "c"] from ["a", "bc"].
         digest.update(len(content).to_bytes(8, "little"))
         digest.update(content)

@@ -112,6 +112,15 @@ def test_every_epoch_has_its_own_order_and_a_resumed_run_sees_the_same():
 
 
 @one_backend
+def test_processes_share_the_batches():
+    whole = masked_batches(TOKENS, MODEL, 1, seed=0)
+    for i in range(3):
+        part = masked_batches(TOKENS, MODEL, 1, seed=0)[i::3]
+        for step in range(4):
+            same(part[step], whole[i + 3 * step])
+
+
+@one_backend
 def test_shifted_rows_begin_anywhere_and_stay_in_one_piece():
     dataset = masked_batches(TOKENS, MODEL, 4, seed=0, random_shift=True)
     starts = []
@@ -266,7 +275,8 @@ def test_shards_have_their_own_masks():
 @pytest.mark.parametrize(
     ("documents", "options", "message"),
     [
-        ([], {}, "`documents` must hold at least one text for each shard, 1. Received: 0"),
+        ([], {}, "`documents` must hold at least one text that is not empty"),
+        (["", "\n"], {"seed": 0}, "`documents` must hold at least one text that is not"),
         (["a"], {"shard": (0, 2)}, "at least one text for each shard, 2. Received: 1"),
         (["a"], {"shard": (1, 1)}, r"`shard` must be .* Received: shard=\(1, 1\)"),
         (
@@ -338,3 +348,10 @@ def test_bad_texts_are_refused_before_training(texts, labels, message):
     model = types.SimpleNamespace(**vars(MODEL), num_classes=2)
     with pytest.raises(ValueError, match=message):
         kp.data.batches(kp.data.LabelledTexts(texts, labels), model, 1)
+
+
+@one_backend
+def test_texts_without_labels_are_refused():
+    model = types.SimpleNamespace(**vars(MODEL), num_classes=2)
+    with pytest.raises(ValueError, match=r"records \(input, label\). Received: str"):
+        kp.data.batches(["a text", "another"], model, 1)

@@ -70,6 +70,12 @@ def test_broken_encoding_is_named_with_its_place(tmp_path):
         records(data)
 
 
+@pytest.mark.parametrize("labels", [[0], [[0, 1]], [0.5, 1.0]])
+def test_labelled_texts_have_a_label_each(labels):
+    with pytest.raises(ValueError, match=r"`labels` must be \d integers, one a text"):
+        kp.data.LabelledTexts(["a", "b"], labels)
+
+
 FILMS = [
     ("Dull, long", "bad"),
     ("Fun\nand short", "good"),

@@ -173,13 +173,18 @@ def test_a_killed_run_leaves_nothing_that_is_read(tmp_path):
     assert len(ids) == 400_000 and len(os.listdir(tmp_path)) == 2
 
 
+class Failing(ByteTokenizer):
+    """Fails after some texts."""
+
+    def encode_batch(self, texts):
+        if "last" in texts:
+            raise OSError("no space left")
+        return super().encode_batch(texts)
+
+
 def test_an_error_midway_leaves_nothing(tmp_path):
-    with pytest.raises(ValueError, match="`texts` must be strings"):
-        kp.data.tokens(["text", ("text", 0), (3, 1)], BYTES, cache=None)
-    broken = kp.data.FileTexts([__file__], np.array([[0, 0, 5], [0, 0, 6]]))
-    broken.paths = ["/nowhere"]
-    with pytest.raises(FileNotFoundError):
-        kp.data.tokens(broken, BYTES, cache=tmp_path)
+    with pytest.raises(OSError, match="no space left"):
+        kp.data.tokens([*DOCUMENTS, "last"], Failing(), cache=tmp_path)
     assert os.listdir(tmp_path) == []
 
 
@@ -187,7 +192,7 @@ def test_long_work_says_how_far_it_is(monkeypatch, capfd):
     monkeypatch.setattr(token_ids, "SECONDS_BETWEEN_NOTES", -1)
     kp.data.tokens(["a", "b", "c", "d"], BYTES)
     out, err = capfd.readouterr()
-    assert out == "" and "tokens: 3 of 4 documents (75%)" in err.splitlines()
+    assert out == "" and "tokenized 3 of 4 documents (75%)" in err.splitlines()
     monkeypatch.setattr(token_ids, "SECONDS_BETWEEN_NOTES", 10)
     kp.data.tokens(["a", "b", "c", "d"], BYTES)
     assert capfd.readouterr().err == ""
@@ -196,8 +201,11 @@ def test_long_work_says_how_far_it_is(monkeypatch, capfd):
 @pytest.mark.parametrize(
     ("documents", "options", "message"),
     [
-        ([], {}, "`documents` must hold at least one text. Received none"),
-        (["", ""], {}, "`documents` must hold at least one token. Received none"),
+        ([], {}, "`documents` must hold at least one text that is .* Received: 0 texts"),
+        (["", " "], {}, "`documents` must hold at least one text that .* 2 texts"),
+        ("text", {}, "`documents` must be a sequence of texts. Received: 'text'"),
+        (["text", b"text"], {}, "`documents` must hold strings.*Received: b'text'"),
+        (["text", (1, "text")], {}, r"`documents` must hold .*Received: \(1, 'text'\)"),
         (["w1"], {"eos": True}, "`tokenizer` must have a `eos_id`.*JsonTokenizer"),
         (["w1"], {"special_tokens": True}, "`tokenizer` must have a `cls_id`"),
     ],
@@ -206,3 +214,17 @@ def test_tokens_refuses(documents, options, message):
     tokenizer = big_vocabulary() if options else BYTES
     with pytest.raises(ValueError, match=message):
         kp.data.tokens(documents, tokenizer, **options)
+
+
+class Mute(ByteTokenizer):
+    """Knows no character."""
+
+    def encode_batch(self, texts):
+        return [np.empty(0, "int32") for _ in texts]
+
+
+def test_documents_without_a_token_are_refused(tmp_path):
+    for cache in (None, tmp_path):
+        with pytest.raises(ValueError, match="at least one token. Received none"):
+            kp.data.tokens(["a", "b"], Mute(), cache=cache)
+    assert os.listdir(tmp_path) == []
