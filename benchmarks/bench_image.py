@@ -1,135 +1,189 @@
-"""Speed and memory of the image classifier, against its peers, in one run.
+"""Speed and memory of the image classifier, against its peers, in one run."""
 
-    python benchmarks/bench_image.py --out results.jsonl
+import dataclasses
 
-Each arm has a process of its own; all stay alive, and the parent asks each in turn
-for one step. One JSON line a result, then a table of times over the plain PyTorch
-reference's. That the reference computes the same function as ours is checked first.
-"""
+import numpy as np
 
-import argparse
-import json
-import sys
-import tempfile
+import compare
+from arms import Torch
+from jobs import TINY_ENCODER, Job
 
-import arms
-import harness
 
-TOLERANCE = 1e-4  # of logits, absolute
-COLUMNS = (
-    "arm",
-    "median s",
-    "min s",
-    "ratio of medians",
-    "of minima",
-    "of CPU minima",
-    "first step s",
-    "peak MB",
-    "over built",
-    "GFLOP",
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ImageJob(Job):
+    """Sizes of an image classifier."""
+
+    image_shape: tuple
+    num_bands: int
+    num_classes: int
+    encoder: dict  # options of the encoder, ours and the reference's
+    init_scale: float = 0.02
+
+    def tiny(self):
+        return dataclasses.replace(
+            self,
+            image_shape=(12, 12, self.image_shape[2]),
+            batch=min(self.batch, 2),
+            num_bands=4,
+            encoder=self.encoder | TINY_ENCODER,
+        )
+
+    def data(self):
+        """Images `[B, H, W, C]` and labels `[B]`."""
+        rng = np.random.default_rng(0)
+        images = rng.normal(size=(self.batch, *self.image_shape)).astype("float32")
+        return images, rng.integers(self.num_classes, size=self.batch).astype("int64")
+
+    def model(self):
+        from keras_perceiver.models import ImageClassifier, ImageEncoder
+
+        encoder = ImageEncoder(
+            self.image_shape,
+            num_bands=self.num_bands,
+            init_scale=self.init_scale,
+            **self.encoder,
+        )
+        return ImageClassifier(encoder, self.num_classes, init_scale=self.init_scale)
+
+    def reference(self):
+        from reference_torch import ImageClassifier, initialize
+
+        sizes = (self.image_shape, self.num_bands, self.num_classes)
+        return initialize(ImageClassifier(*sizes, **self.encoder), self.init_scale)
+
+
+class Transformers(Torch):
+    """transformers' Perceiver with random weights. One cross-attention: it has no more."""
+
+    def make_model(self):
+        from transformers import PerceiverConfig
+        from transformers.models.perceiver import modeling_perceiver as perceiver
+
+        job, encoder = self.job, self.job.encoder
+        self.images = self.inputs[0].permute(0, 3, 1, 2).contiguous()  # [B, C, H, W]
+        axes = 2 * (2 * job.num_bands + 1)
+        config = PerceiverConfig(
+            num_latents=encoder["num_latents"],
+            d_latents=encoder["latent_channels"],
+            d_model=job.image_shape[2] + axes,
+            num_blocks=encoder["num_blocks"],
+            num_self_attends_per_block=encoder["layers_per_block"],
+            num_self_attention_heads=8,
+            num_cross_attention_heads=1,
+            attention_probs_dropout_prob=0.0,
+            initializer_range=job.init_scale,
+            num_labels=job.num_classes,
+        )
+        # PerceiverForImageClassificationFourier is this, for 224 x 224 x 3 only.
+        preprocessor = perceiver.PerceiverImagePreprocessor(
+            config,
+            prep_type="pixels",
+            spatial_downsample=1,
+            in_channels=job.image_shape[2],
+            fourier_position_encoding_kwargs={
+                "concat_pos": True,
+                "max_resolution": job.image_shape[:2],
+                "num_bands": job.num_bands,
+                "sine_only": False,
+            },
+        )
+        decoder = perceiver.PerceiverClassificationDecoder(
+            config,
+            num_channels=config.d_latents,
+            trainable_position_encoding_kwargs={
+                "num_channels": config.d_latents,
+                "index_dims": 1,
+            },
+            use_query_residual=True,
+        )
+        return perceiver.PerceiverModel(
+            config, decoder=decoder, input_preprocessor=preprocessor
+        )
+
+    def logits(self):
+        return self.forward(inputs=self.images).logits
+
+
+class Lucidrains(Torch):
+    """perceiver-pytorch's Perceiver IO: other maths, of about the same arithmetic.
+
+    Its layers have a gated MLP four times as wide, hence 16 where ours have 6
+    matrix products of the same size: it gets 6/16 of the layers.
+    """
+
+    def make_model(self):
+        import torch
+        from perceiver_pytorch import PerceiverIO
+
+        from reference_torch import fourier_features
+
+        job, encoder = self.job, self.job.encoder
+        self.positions = fourier_features(job.image_shape[:2], job.num_bands)
+        inputs = job.image_shape[2] + self.positions.shape[1]
+        channels = encoder["latent_channels"]
+        model = PerceiverIO(
+            depth=max(1, encoder["num_blocks"] * encoder["layers_per_block"] * 6 // 16),
+            dim=inputs,
+            queries_dim=channels,
+            logits_dim=job.num_classes,
+            num_latents=encoder["num_latents"],
+            latent_dim=channels,
+            cross_dim_head=inputs,
+            latent_dim_head=channels // 8,
+            # Of our 48 ImageNet layers 6 have weights of their own.
+            weight_tie_layers=encoder.get("share_first_block", True),
+            decoder_ff=True,
+        )
+        model.query = torch.nn.Parameter(torch.randn(1, channels))
+        return model
+
+    def logits(self):
+        import torch
+
+        (images,) = self.inputs
+        positions = self.positions.expand(images.shape[0], -1, -1)
+        inputs = torch.cat([images.flatten(1, 2), positions], dim=-1)
+        return self.forward(inputs, queries=self.model.query)[:, 0]
+
+
+JOBS = (
+    ImageJob(
+        name="imagenet_forward",
+        preset="perceiver_io_imagenet_fourier",
+        image_shape=(224, 224, 3),
+        num_bands=64,
+        num_classes=1000,
+        encoder={
+            "num_latents": 512,
+            "latent_channels": 1024,
+            "num_blocks": 8,
+            "layers_per_block": 6,
+        },
+        batch=1,
+        training=False,
+        aims={"ours_tensorflow": 0.42, "ours_jax": 0.45, "ours_torch": 0.9},
+    ),
+    ImageJob(
+        name="mnist_step",
+        preset="perceiver_io_mnist",
+        image_shape=(28, 28, 1),
+        num_bands=32,
+        num_classes=10,
+        encoder={
+            "num_latents": 32,
+            "latent_channels": 128,
+            "num_cross_attentions": 2,
+            "num_blocks": 3,
+            "layers_per_block": 3,
+            "share_first_block": False,
+        },
+        batch=64,
+        training=True,
+        init_scale=0.1,
+        aims={"ours_tensorflow": 0.25, "ours_jax": 0.6, "ours_torch": 0.5},
+    ),
 )
-
-
-def run(job, names, options):
-    """Results of the arms called `names` on one job, a list of dictionaries."""
-    results, workers = {}, {}
-    try:
-        for name in names:
-            result = results[name] = {"job": job, "arm": name}
-            worker = harness.Worker(name, arms.environment(name))
-            try:
-                result |= worker.ask("build", job=job, arm=name, quick=options.quick)
-                result |= worker.ask("first", timeout=options.compile_timeout)
-            except harness.WorkerFailed as failure:
-                result["failed"] = str(failure)
-                print(failure, file=sys.stderr)
-                continue
-            workers[name] = worker
-            print(f"{job}: {name} after {result['first_s']:.2f} s", file=sys.stderr)
-        times = harness.measure(list(workers.values()), options.rounds, options.warmup)
-        for name, worker in workers.items():
-            results[name] |= times[worker] | worker.ask("memory")
-            print(f"{name}: {results[name]['median_s']:.4f} s", file=sys.stderr)
-        # Only now: counting and comparing change weights, threads and memory.
-        for name, worker in workers.items():
-            results[name] |= worker.ask("flops")
-        check_same_function(workers, results)
-    finally:
-        for worker in workers.values():
-            worker.close()
-    return list(results.values())
-
-
-def check_same_function(workers, results):
-    """Our weights in the plain reference must give our logits."""
-    if "reference" not in workers:
-        return
-    for name in arms.OURS:
-        if name not in workers:
-            continue
-        with tempfile.TemporaryDirectory() as folder:
-            path = f"{folder}/weights.npz"
-            workers[name].ask("save", path=path)
-            answer = workers["reference"].ask("compare", path=path)
-        results[name]["logits_difference"] = answer["difference"]
-        results[name]["logits_size"] = answer["size"]
-        if not answer["difference"] < TOLERANCE:
-            raise SystemExit(f"{name} and the reference compute other logits: {answer}")
-
-
-def table(results):
-    """A Markdown table of one job's results, times over the reference's."""
-    base = next((r for r in results if r["arm"] == "reference" and "median_s" in r), None)
-    lines = [
-        "| " + " | ".join(COLUMNS) + " |",
-        "|---" * len(COLUMNS) + "|",
-    ]
-    for r in results:
-        if "failed" in r:
-            lines.append(
-                f"| {r['arm']} | failed: {r['failed'].splitlines()[0]} |" + " |" * 8
-            )
-            continue
-        ratios = [
-            f"{r[key] / base[key]:.2f}" if base else "-"
-            for key in ("median_s", "min_s", "cpu_min_s")
-        ]
-        flops = r["flops"] or r["formula_executed_flops"]
-        cells = [
-            r["arm"],
-            f"{r['median_s']:.4f}",
-            f"{r['min_s']:.4f}",
-            *ratios,
-            f"{r['first_s']:.1f}",
-            f"{r['peak_mb']:.0f}",
-            f"{r['peak_over_built_mb']:.0f}",
-            f"{flops / 1e9:.1f}" if flops else "-",
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    jobs = ("imagenet_forward", "mnist_step")
-    parser.add_argument("--jobs", nargs="+", choices=jobs, default=jobs)
-    parser.add_argument("--arms", nargs="+", choices=arms.ARMS, default=arms.ARMS)
-    parser.add_argument("--rounds", type=int, default=15, help="timed steps of each arm")
-    parser.add_argument("--warmup", type=int, default=2, help="untimed steps before them")
-    parser.add_argument("--compile-timeout", type=float, default=300, help="first step, s")
-    parser.add_argument("--quick", action="store_true", help="tiny sizes: a smoke test")
-    parser.add_argument("--out", help="append JSON lines to this file, not to stdout")
-    options = parser.parse_args(arguments)
-    for job in options.jobs:
-        results = run(job, options.arms, options)
-        lines = "".join(json.dumps(result) + "\n" for result in results)
-        if options.out:
-            with open(options.out, "a") as file:
-                file.write(lines)
-        else:
-            print(lines, end="")
-        print(f"\n{job}\n\n{table(results)}", flush=True)
-
+PEERS = {"transformers": Transformers, "lucidrains": Lucidrains}
 
 if __name__ == "__main__":
-    main()
+    compare.main("bench_image")

@@ -1,69 +1,56 @@
-"""What is timed: two image models, and tiny versions of them for a smoke test."""
+"""What a benchmark times: a model of given sizes, its data, and the aims."""
 
 import dataclasses
+import importlib
 
-import numpy as np
+# Sizes of an encoder that runs in no time, for `Job.tiny`.
+TINY_ENCODER = {"num_latents": 4, "latent_channels": 16, "layers_per_block": 1}
+# Labels that count for nothing, in PyTorch's convention.
+IGNORED = -100
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Job:
-    """Sizes of a model, and whether to time its forward pass or a training step."""
+    """A model, and whether to time its forward pass or a training step.
+
+    Subclasses add the sizes of their models and implement the methods. Sizes stand
+    here, because a peer must not import this library; they are those of `preset`,
+    without dropout, which a test holds. `aims` are
+    times over the plain PyTorch reference's, `compile_aims` seconds of the first
+    step, `left_out` reasons why a peer cannot do the job: each by name of the arm.
+    """
 
     name: str
-    image_shape: tuple
-    num_bands: int
-    num_latents: int
-    latent_channels: int
-    num_blocks: int
-    layers_per_block: int
-    num_classes: int
+    preset: str
     batch: int
     training: bool
-    num_cross_attentions: int = 1
-    share_first_block: bool = True
-    init_scale: float = 0.02
+    aims: dict = dataclasses.field(default_factory=dict)
+    compile_aims: dict = dataclasses.field(default_factory=dict)
+    left_out: dict = dataclasses.field(default_factory=dict)
+    length: int | None = None  # of a text, in tokens
+
+    def tiny(self):
+        """The same with sizes of seconds, whose times mean nothing."""
+        raise NotImplementedError
 
     def data(self):
-        """Images `[B, H, W, C]` and labels `[B]`, the same in every process."""
-        rng = np.random.default_rng(0)
-        images = rng.normal(size=(self.batch, *self.image_shape)).astype("float32")
-        return images, rng.integers(self.num_classes, size=self.batch).astype("int64")
+        """`(inputs, labels)` in numpy, the same in every process.
+
+        Inputs are an array or a dict of arrays; labels are integers, `IGNORED` or
+        at least 0.
+        """
+        raise NotImplementedError
+
+    def model(self):
+        """This library's Keras model."""
+        raise NotImplementedError
+
+    def reference(self):
+        """The same in plain PyTorch, of `reference_torch`."""
+        raise NotImplementedError
 
 
-IMAGENET = Job(
-    name="imagenet_forward",
-    image_shape=(224, 224, 3),
-    num_bands=64,
-    num_latents=512,
-    latent_channels=1024,
-    num_blocks=8,
-    layers_per_block=6,
-    num_classes=1000,
-    batch=1,
-    training=False,
-)
-MNIST = Job(
-    name="mnist_step",
-    image_shape=(28, 28, 1),
-    num_bands=32,
-    num_latents=32,
-    latent_channels=128,
-    num_blocks=3,
-    layers_per_block=3,
-    num_classes=10,
-    batch=64,
-    training=True,
-    num_cross_attentions=2,
-    share_first_block=False,
-    init_scale=0.1,
-)
-_TINY = {"num_bands": 4, "num_latents": 4, "latent_channels": 16, "layers_per_block": 1}
-
-
-def get_job(name, quick=False):
-    """A job by name; `quick` for one of seconds, whose times mean nothing."""
-    job = {job.name: job for job in (IMAGENET, MNIST)}[name]
-    if not quick:
-        return job
-    shape = (12, 12, job.image_shape[2])
-    return dataclasses.replace(job, image_shape=shape, batch=min(job.batch, 2), **_TINY)
+def get_job(benchmark, name, quick=False):
+    """A job of the benchmark in the module named `benchmark`; `quick` for a tiny one."""
+    job = {job.name: job for job in importlib.import_module(benchmark).JOBS}[name]
+    return job.tiny() if quick else job

@@ -22,11 +22,12 @@ def reset_peak():
 
 
 class Server:
-    def build(self, job, arm, quick):
-        import arms
+    def build(self, benchmark, job, arm, quick):
+        from arms import arms
         from jobs import get_job
 
-        self.arm = arms.build(arm, get_job(job, quick))
+        make, _ = arms(benchmark)[arm]
+        self.arm = make(get_job(benchmark, job, quick))
         self.built_mb = status_mb("VmRSS")
         return {
             "build_s": time.perf_counter() - START,

@@ -1,4 +1,4 @@
-"""The benchmark runs end to end on tiny models. Its times mean nothing here."""
+"""The benchmarks run end to end on tiny models. Their times mean nothing here."""
 
 import json
 import pathlib
@@ -7,7 +7,12 @@ import sys
 
 import pytest
 
-SCRIPT = pathlib.Path(__file__).parents[2] / "benchmarks" / "bench_image.py"
+pytestmark = pytest.mark.one_backend
+BENCHMARKS = pathlib.Path(__file__).parents[2] / "benchmarks"
+JOBS = {
+    "bench_image": ("imagenet_forward", "mnist_step"),
+    "bench_text": ("language_forward", "language_small_step"),
+}
 FIELDS = {
     "job",
     "arm",
@@ -24,22 +29,27 @@ FIELDS = {
 }
 
 
-def run(path, *arguments):
+def run(benchmark, path, *arguments):
+    script = BENCHMARKS / f"{benchmark}.py"
     return subprocess.run(
-        [sys.executable, SCRIPT, "--quick", "--out", path, *arguments],
+        [sys.executable, script, "--quick", "--out", path, *arguments],
         capture_output=True,
         text=True,
         check=True,
     ).stdout
 
 
-@pytest.mark.one_backend
-def test_one_json_line_a_result_and_a_table(tmp_path):
+def test_every_benchmark_is_tested():
+    assert {path.stem for path in BENCHMARKS.glob("bench_*.py")} == set(JOBS)
+
+
+@pytest.mark.parametrize("benchmark", JOBS)
+def test_one_json_line_a_result_and_a_table(benchmark, tmp_path):
     out = tmp_path / "results.jsonl"
     arms = ("reference", "ours_torch")
-    printed = run(out, "--arms", *arms, "--rounds", "2", "--warmup", "1")
+    printed = run(benchmark, out, "--arms", *arms, "--rounds", "2", "--warmup", "1")
     results = [json.loads(line) for line in out.read_text().splitlines()]
-    expected = [(job, arm) for job in ("imagenet_forward", "mnist_step") for arm in arms]
+    expected = [(job, arm) for job in JOBS[benchmark] for arm in arms]
     assert [(r["job"], r["arm"]) for r in results] == expected
     for r in results:
         assert set(r) >= FIELDS, r
@@ -48,16 +58,39 @@ def test_one_json_line_a_result_and_a_table(tmp_path):
         assert 0 < r["min_s"] <= r["median_s"] <= r["max_s"]
     for theirs, ours in (results[:2], results[2:]):
         assert theirs["parameters"] == ours["parameters"]
+        # The same maths on the same weights, and never more of it.
         assert ours["logits_difference"] < 1e-4 * max(1, ours["logits_size"])
         assert ours["formula_executed_flops"] <= ours["formula_flops"]
     assert printed.count("| reference |") == 2
 
 
-@pytest.mark.one_backend
 def test_an_arm_that_fails_is_reported_and_the_others_go_on(tmp_path):
     out = tmp_path / "results.jsonl"
     # No time for the first step at all.
-    run(out, "--jobs", "mnist_step", "--arms", "reference", "--compile-timeout", "0")
+    arguments = ("--jobs", "mnist_step", "--arms", "reference", "--compile-timeout", "0")
+    run("bench_image", out, *arguments)
     first = json.loads(out.read_text())
     assert "no answer to 'first'" in first["failed"]
     assert "median_s" not in first
+
+
+def test_a_peer_that_cannot_do_the_job_is_named_with_the_reason(tmp_path):
+    out = tmp_path / "results.jsonl"
+    arguments = ("--jobs", "language_small_step", "--arms", "transformers")
+    printed = run("bench_text", out, *arguments)
+    (result,) = map(json.loads, out.read_text().splitlines())
+    assert "one cross-attention" in result["left_out"]
+    assert f"| transformers | {result['left_out']} |" in printed
+
+
+def test_a_reference_that_computes_something_else_stops_the_run(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import compare
+
+    class Workers:
+        def ask(self, do, **request):
+            return {"difference": float("nan"), "size": 1.0} if do == "compare" else {}
+
+    workers = {"reference": Workers(), "ours_jax": Workers()}
+    with pytest.raises(SystemExit, match="ours_jax and the reference compute other"):
+        compare.check_same_function(workers, {"ours_jax": {}})

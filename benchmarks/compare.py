@@ -1,0 +1,141 @@
+"""Times the arms of a benchmark against each other: the command line of `bench_*.py`.
+
+    python benchmarks/bench_text.py --out results.jsonl
+
+Each arm has a process of its own; all stay alive, and the parent asks each in turn
+for one step. One JSON line a result, then a table of times over the plain PyTorch
+reference's. That the reference computes the same function as ours is checked too.
+"""
+
+import argparse
+import importlib
+import json
+import sys
+import tempfile
+
+import harness
+from arms import OURS, arms
+from jobs import get_job
+
+TOLERANCE = 1e-4  # of logits, absolute
+COLUMNS = (
+    "arm",
+    "median s",
+    "min s",
+    "ratio of medians",
+    "of minima",
+    "of CPU minima",
+    "aim",
+    "first step s",
+    "aim s",
+    "peak MB",
+    "over built",
+    "GFLOP",
+)
+
+
+def run(benchmark, job, names, options):
+    """Results of the arms called `names` on one job, a list of dictionaries."""
+    results, workers = {}, {}
+    try:
+        for name in names:
+            result = results[name] = {"job": job.name, "arm": name}
+            if name in job.left_out:
+                result["left_out"] = job.left_out[name]
+                continue
+            worker = harness.Worker(name, arms(benchmark)[name][1])
+            what = {"benchmark": benchmark, "job": job.name, "arm": name}
+            try:
+                result |= worker.ask("build", **what, quick=options.quick)
+                result |= worker.ask("first", timeout=options.compile_timeout)
+            except harness.WorkerFailed as failure:
+                result["failed"] = str(failure)
+                print(failure, file=sys.stderr)
+                continue
+            workers[name] = worker
+            print(f"{job.name}: {name} after {result['first_s']:.2f} s", file=sys.stderr)
+        times = harness.measure(list(workers.values()), options.rounds, options.warmup)
+        for name, worker in workers.items():
+            results[name] |= times[worker] | worker.ask("memory")
+            print(f"{name}: {results[name]['median_s']:.4f} s", file=sys.stderr)
+        # Only now: counting and comparing change weights, threads and memory.
+        for name, worker in workers.items():
+            results[name] |= worker.ask("flops")
+        check_same_function(workers, results)
+    finally:
+        for worker in workers.values():
+            worker.close()
+    return list(results.values())
+
+
+def check_same_function(workers, results):
+    """Our weights in the plain reference must give our logits."""
+    if "reference" not in workers:
+        return
+    for name in OURS:
+        if name not in workers:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            path = f"{folder}/weights.npz"
+            workers[name].ask("save", path=path)
+            answer = workers["reference"].ask("compare", path=path)
+        results[name]["logits_difference"] = answer["difference"]
+        results[name]["logits_size"] = answer["size"]
+        if not answer["difference"] < TOLERANCE:
+            raise SystemExit(f"{name} and the reference compute other logits: {answer}")
+
+
+def table(results, job):
+    """A Markdown table of one job's results, times over the reference's."""
+    base = next((r for r in results if r["arm"] == "reference" and "median_s" in r), None)
+    rows = [COLUMNS, ["---"] * len(COLUMNS)]
+    for r in results:
+        if "median_s" not in r:
+            why = r.get("left_out") or "failed: " + r["failed"].splitlines()[0]
+            rows.append([r["arm"], why, *[""] * (len(COLUMNS) - 2)])
+            continue
+        ratios = [
+            f"{r[key] / base[key]:.2f}" if base else "-"
+            for key in ("median_s", "min_s", "cpu_min_s")
+        ]
+        flops = r["flops"] or r["formula_executed_flops"]
+        rows.append(
+            [
+                r["arm"],
+                f"{r['median_s']:.4f}",
+                f"{r['min_s']:.4f}",
+                *ratios,
+                job.aims.get(r["arm"], ""),
+                f"{r['first_s']:.1f}",
+                job.compile_aims.get(r["arm"], ""),
+                f"{r['peak_mb']:.0f}",
+                f"{r['peak_over_built_mb']:.0f}",
+                f"{flops / 1e9:.1f}" if flops else "-",
+            ]
+        )
+    return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in rows)
+
+
+def main(benchmark):
+    """The command line of the benchmark in the module named `benchmark`."""
+    module = importlib.import_module(benchmark)
+    jobs, names = [job.name for job in module.JOBS], list(arms(benchmark))
+    parser = argparse.ArgumentParser(description=module.__doc__.splitlines()[0])
+    parser.add_argument("--jobs", nargs="+", choices=jobs, default=jobs)
+    parser.add_argument("--arms", nargs="+", choices=names, default=names)
+    parser.add_argument("--rounds", type=int, default=15, help="timed steps of each arm")
+    parser.add_argument("--warmup", type=int, default=2, help="untimed steps before them")
+    parser.add_argument("--compile-timeout", type=float, default=300, help="first step, s")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes: a smoke test")
+    parser.add_argument("--out", help="append JSON lines to this file, not to stdout")
+    options = parser.parse_args()
+    for name in options.jobs:
+        job = get_job(benchmark, name, options.quick)
+        results = run(benchmark, job, options.arms, options)
+        lines = "".join(json.dumps(result) + "\n" for result in results)
+        if options.out:
+            with open(options.out, "a") as file:
+                file.write(lines)
+        else:
+            print(lines, end="")
+        print(f"\n{name}\n\n{table(results, job)}", flush=True)
