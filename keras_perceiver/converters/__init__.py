@@ -3,13 +3,14 @@
 `keras_perceiver.presets.load(folder)` reads them; `to_huggingface` writes.
 """
 
-from keras_perceiver.converters import huggingface, krasserm
+from keras_perceiver.converters import huggingface, krasserm, krasserm_ar
 from keras_perceiver.converters.to_transformers import to_huggingface
 
 __all__ = ["describe", "to_huggingface"]
 
 SOURCES = {
     "perceiver": huggingface.describe,
+    "perceiver-ar-causal-language-model": krasserm_ar.causal_lm,
     "perceiver-io-image-classifier": krasserm.image_classifier,
     "perceiver-io-masked-language-model": krasserm.masked_lm,
     "perceiver-io-text-classifier": krasserm.text_classifier,

@@ -141,11 +141,11 @@ def masked_lm(folder, config):
 
 
 def _sections(config, encoder_defaults, decoder_defaults):
-    model = _with_defaults("model_config", config.get("model_config"), MODEL)
+    model = with_defaults("model_config", config.get("model_config"), MODEL)
     return (
         model,
-        _with_defaults("encoder", model["encoder"], encoder_defaults),
-        _with_defaults("decoder", model["decoder"], decoder_defaults),
+        with_defaults("encoder", model["encoder"], encoder_defaults),
+        with_defaults("decoder", model["decoder"], decoder_defaults),
     )
 
 
@@ -194,7 +194,8 @@ def _classifier(class_name, encoder_form, decoder, processor):
     }
 
 
-def _with_defaults(name, section, defaults):
+def with_defaults(name, section, defaults):
+    """A section of config.json over its defaults; a ValueError on unknown keys."""
     if not isinstance(section, dict):
         raise ValueError(
             f"`{name}` must be an object in config.json. Received: {section!r}"

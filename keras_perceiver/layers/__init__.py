@@ -23,6 +23,7 @@ from keras_perceiver.layers.blocks import LatentCrossAttention, SelfAttentionBlo
 from keras_perceiver.layers.decoder import PerceiverDecoder
 from keras_perceiver.layers.encoder import PerceiverEncoder
 from keras_perceiver.layers.positions import FourierEncoding, LearnedPositions
+from keras_perceiver.layers.prefix import CausalPrefixAttention, PerceiverAR
 from keras_perceiver.layers.queries import LearnedQueries
 from keras_perceiver.layers.resampler import PerceiverResampler
 from keras_perceiver.layers.spec import AttentionSpec
@@ -30,10 +31,12 @@ from keras_perceiver.layers.spec import AttentionSpec
 __all__ = [
     "Attention",
     "AttentionSpec",
+    "CausalPrefixAttention",
     "FourierEncoding",
     "LatentCrossAttention",
     "LearnedPositions",
     "LearnedQueries",
+    "PerceiverAR",
     "PerceiverDecoder",
     "PerceiverEncoder",
     "PerceiverResampler",

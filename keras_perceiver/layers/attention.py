@@ -14,6 +14,7 @@ from keras_perceiver.ops.masks import (
     implicit_mask,
     zero_masked,
 )
+from keras_perceiver.ops.rotary import rotate
 
 
 @keras.saving.register_keras_serializable("keras_perceiver")
@@ -158,7 +159,7 @@ class Attention(Configured, DropoutSeeds, keras.layers.Layer):
             return_attention_scores=return_attention_scores,
         )
 
-    def project(self, context, num_queries, scale=None, offset=None):
+    def project(self, context, num_queries, scale=None, offset=None, rotation=None):
         """What `mix` needs of a context, computed once for any number of calls.
 
         Args:
@@ -166,18 +167,21 @@ class Attention(Configured, DropoutSeeds, keras.layers.Layer):
             num_queries: N, or None if unknown; decides whether to fold.
             scale: `[C]`, on the context's channels (of a norm), or None.
             offset: `[C]`, added to them, or None.
+            rotation: of the context's positions, see
+                `keras_perceiver.ops.rotary_angles`, or None. Rotated keys are never
+                folded.
 
         Returns:
             `(key, value)`, `[B, H, M, K]` and `[B, H, M, V]`; or `(context,)`
             if folding the projections into the queries' side costs less.
         """
-        if self.folds(num_queries, context.shape[1]):
+        if rotation is None and self.folds(num_queries, context.shape[1]):
             return (context,)
         if scale is not None:
             context = context * ops.cast(scale, context.dtype)
             context = context + ops.cast(offset, context.dtype)
         return (
-            self._split_heads(self.key_dense(context)),
+            rotate(self._split_heads(self.key_dense(context)), rotation),
             self._split_heads(self.value_dense(context)),
         )
 
@@ -190,6 +194,7 @@ class Attention(Configured, DropoutSeeds, keras.layers.Layer):
         scale=None,
         offset=None,
         return_attention_scores=False,
+        rotation=None,
     ):
         """Attend with queries `[B, N, F]` to a context that `project` prepared.
 
@@ -201,8 +206,10 @@ class Attention(Configured, DropoutSeeds, keras.layers.Layer):
             scale: the one given to `project`.
             offset: the one given to `project`.
             return_attention_scores: also return the weights.
+            rotation: of the queries' positions, or None.
         """
         query = self._split_heads(self.query_dense(query))  # [B, H, N, K]
+        query = rotate(query, rotation)
         options = {
             "mask": mask,
             "causal": self.causal,

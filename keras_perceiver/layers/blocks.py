@@ -142,10 +142,11 @@ class SelfAttentionLayer(ResidualAttention):
         mask = attention_bias_mask(padding_mask)
         return self.update(latents, mask, self.draw_seeds(training), training)
 
-    def update(self, latents, mask, seeds, training=None):
+    def update(self, latents, mask, seeds, training=None, rotation=None):
         """New latents, with seeds drawn by the caller."""
         x = self.norm(latents)
-        out = self.attend.mix(x, self.attend.project(x, None), mask, seeds[0])
+        projected = self.attend.project(x, None, rotation=rotation)
+        out = self.attend.mix(x, projected, mask, seeds[0], rotation=rotation)
         x = latents + drop(out, self.attention.residual_dropout, seeds[1])
         return self._add_mlp(cut_fusion(x) if training else x, seeds[2])
 

@@ -8,6 +8,7 @@ from keras import ops
 from keras_perceiver.layers.configured import Configured
 from keras_perceiver.layers.spec import check_positive
 from keras_perceiver.ops.fourier import feature_channels, grid_columns
+from keras_perceiver.ops.rotary import shifted_positions
 
 
 @keras.saving.register_keras_serializable("keras_perceiver")
@@ -103,6 +104,9 @@ class LearnedPositions(Configured, keras.layers.Layer):
 
     Call arguments:
         inputs: `[B, M, C]`, or a grid `[B, ..., C]` that is flattened row by row.
+        padding_mask: `[B, M]`, True at real inputs, to count positions from the
+            first of them: padding on the left then changes nothing. None to count
+            from the beginning.
 
     Returns:
         `[B, M, C]` (added) or `[B, M, C + channels]` (concatenated).
@@ -130,7 +134,7 @@ class LearnedPositions(Configured, keras.layers.Layer):
         self.channels = channels
         self.init_scale = init_scale
 
-    def build(self, inputs_shape):
+    def build(self, inputs_shape, padding_mask_shape=None):
         """Create the table."""
         length = self._length(inputs_shape)
         if self.num_positions is None and length is None:
@@ -145,13 +149,17 @@ class LearnedPositions(Configured, keras.layers.Layer):
         )
         super().build(inputs_shape)
 
-    def call(self, inputs):
+    def call(self, inputs, padding_mask=None):
         """See the class docstring."""
         self._length(inputs.shape)
         shape = ops.shape(inputs)
         length = math.prod(shape[1:-1]) if len(shape) > 3 else shape[1]
         x = ops.reshape(inputs, (shape[0], length, inputs.shape[-1]))  # [B, M, C]
-        positions = ops.cast(self.positions, self.compute_dtype)[None, :length]
+        table = ops.cast(self.positions, self.compute_dtype)
+        if padding_mask is None:
+            positions = table[None, :length]
+        else:
+            positions = ops.take(table, shifted_positions(padding_mask), axis=0)
         if self.channels is None:
             return x + positions
         lead = (shape[0], length, self.channels)
@@ -173,7 +181,7 @@ class LearnedPositions(Configured, keras.layers.Layer):
             )
         return length
 
-    def compute_output_shape(self, inputs_shape):
+    def compute_output_shape(self, inputs_shape, padding_mask_shape=None):
         """`[B, M, C]`, or with `channels` `[B, M, C + channels]`."""
         channels = inputs_shape[-1] + (self.channels or 0)
         return (inputs_shape[0], self._length(inputs_shape), channels)

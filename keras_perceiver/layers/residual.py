@@ -18,6 +18,10 @@ def norm(name, policy):
 class ResidualAttention(Configured, DropoutSeeds, keras.layers.Layer):
     """Attention, then an MLP, each added to what came in."""
 
+    # Which projections have a bias: all of Perceiver IO, few of Perceiver AR.
+    qkv_bias = output_bias = mlp_bias = True
+    causal = False
+
     def __init__(self, attention=AttentionSpec(), init_scale=0.02, **kwargs):  # noqa: B008 (frozen)
         super().__init__(**kwargs)
         self.attention = attention
@@ -33,6 +37,9 @@ class ResidualAttention(Configured, DropoutSeeds, keras.layers.Layer):
             num_heads=spec.num_heads,
             qk_channels=spec.qk_channels,
             v_channels=spec.v_channels,
+            qkv_bias=self.qkv_bias,
+            output_bias=self.output_bias,
+            causal=self.causal,
             # Seeds come from this layer, which also draws those of the residuals.
             dropout=spec.dropout,
             heads_at_once=spec.heads_at_once,
@@ -48,6 +55,7 @@ class ResidualAttention(Configured, DropoutSeeds, keras.layers.Layer):
         self.mlp_in, self.mlp_out = (
             keras.layers.Dense(
                 units,
+                use_bias=self.mlp_bias,
                 kernel_initializer=keras.initializers.RandomNormal(0.0, self.init_scale),
                 dtype=policy,
                 name=name,

@@ -8,10 +8,11 @@ from keras_perceiver.layers.configured import argument_names, check_keys
 class ConfiguredModel(keras.Model):
     """A functional graph that is saved as its constructor's arguments.
 
-    A subclass stores its arguments under their own names before it builds the
-    graph, and options it passes on to its encoder layer in `encoder_options`.
+    A subclass stores its arguments under their own names, and options it passes on
+    to its layer `OPTIONS_LAYER` in `encoder_options`.
     """
 
+    OPTIONS_LAYER = "encoder"
     encoder_options = {}
 
     def get_config(self):

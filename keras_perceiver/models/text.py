@@ -66,11 +66,7 @@ class TextEncoder(ConfiguredModel):
             ("input_channels", input_channels),
         ):
             check_positive(key, value)
-        inputs = {
-            # Masks are integers, because tf.distribute cannot average booleans.
-            key: keras.Input((None,), dtype="int32", name=key)
-            for key in ("token_ids", "padding_mask")
-        }
+        inputs = token_inputs()
         embedding = keras.layers.ReversibleEmbedding(
             vocab_size,
             input_channels,
@@ -99,22 +95,9 @@ class TextEncoder(ConfiguredModel):
         Raises:
             ValueError: another vocabulary, or longer texts.
         """
-        if preprocessor is None:
-            if self.vocab_size != BYTES:
-                return None
-            return TextPreprocessor(ByteTokenizer(), self.max_length)
-        received = preprocessor.tokenizer.vocab_size
-        if received != self.vocab_size:
-            raise ValueError(
-                "`preprocessor.tokenizer` must have the encoder's vocabulary. Received: "
-                f"vocab_size={received}, expected {self.vocab_size}"
-            )
-        if preprocessor.max_length > self.max_length:
-            raise ValueError(
-                "`preprocessor.max_length` must not exceed the encoder's. Received: "
-                f"{preprocessor.max_length}, the encoder has {self.max_length}"
-            )
-        return preprocessor
+        if preprocessor is None and self.vocab_size == BYTES:
+            preprocessor = TextPreprocessor(ByteTokenizer(), self.max_length)
+        return checked_text_preprocessor(self, preprocessor)
 
     @classmethod
     def encoder_option_names(cls):
@@ -188,3 +171,44 @@ def text_preprocessor(model):
             f"{model.encoder.vocab_size} tokens."
         )
     return model.preprocessor
+
+
+def token_inputs():
+    """Symbolic inputs of a text model: token ids and padding mask, `[B, S]`."""
+    return {
+        # Masks are integers, because tf.distribute cannot average booleans.
+        key: keras.Input((None,), dtype="int32", name=key)
+        for key in ("token_ids", "padding_mask")
+    }
+
+
+def checked_text_preprocessor(model, preprocessor, padding_side="right"):
+    """`preprocessor`, which may be None, if it suits the model.
+
+    Args:
+        model: with `vocab_size` and `max_length`.
+        preprocessor: a `TextPreprocessor`, or None.
+        padding_side: where the model wants padding.
+
+    Raises:
+        ValueError: another vocabulary, longer texts, or padding on the other side.
+    """
+    if preprocessor is None:
+        return None
+    received = preprocessor.tokenizer.vocab_size
+    if received != model.vocab_size:
+        raise ValueError(
+            "`preprocessor.tokenizer` must have the model's vocabulary. Received: "
+            f"vocab_size={received}, expected {model.vocab_size}"
+        )
+    if preprocessor.max_length > model.max_length:
+        raise ValueError(
+            "`preprocessor.max_length` must not exceed the model's. Received: "
+            f"{preprocessor.max_length}, the model has {model.max_length}"
+        )
+    if preprocessor.padding_side != padding_side:
+        raise ValueError(
+            f"`preprocessor.padding_side` must be {padding_side!r}. Received: "
+            f"{preprocessor.padding_side!r}"
+        )
+    return preprocessor

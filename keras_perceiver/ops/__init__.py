@@ -13,6 +13,7 @@ from keras_perceiver.ops.masks import (
 )
 from keras_perceiver.ops.norm import normalize
 from keras_perceiver.ops.patches import depth_to_space, space_to_depth
+from keras_perceiver.ops.rotary import rotary_angles, rotate, shifted_positions
 from keras_perceiver.ops.selection import last_positions, spaced_positions
 
 __all__ = [
@@ -26,6 +27,9 @@ __all__ = [
     "fourier_features",
     "last_positions",
     "normalize",
+    "rotary_angles",
+    "rotate",
+    "shifted_positions",
     "space_to_depth",
     "spaced_positions",
     "zero_masked",

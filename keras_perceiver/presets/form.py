@@ -43,7 +43,7 @@ def to_form(value, name="model"):
             options = value.encoder_option_names()
             check_keys(type(value), value.encoder_options, also=options)
             config.update(
-                {key: getattr(value.get_layer("encoder"), key) for key in options}
+                {key: getattr(value.get_layer(value.OPTIONS_LAYER), key) for key in options}
             )
         else:
             config = value.get_config()

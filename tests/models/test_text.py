@@ -191,11 +191,11 @@ def test_texts_are_classified():
             lambda: tiny_text.masked_lm(
                 vocab_size=300, preprocessor=TextPreprocessor(ByteTokenizer(), 10)
             ),
-            "must have the encoder's vocabulary.*vocab_size=262, expected 300",
+            "must have the model's vocabulary.*vocab_size=262, expected 300",
         ),
         (
             lambda: tiny_text.masked_lm(preprocessor=TextPreprocessor(ByteTokenizer(), 41)),
-            "`preprocessor.max_length` must not exceed.*41, the encoder has 40",
+            "`preprocessor.max_length` must not exceed.*41, the model has 40",
         ),
         (
             lambda: tiny_text.masked_lm(vocab_size=61).fill_mask("x"),

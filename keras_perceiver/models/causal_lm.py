@@ -1,0 +1,179 @@
+"""Causal language model: Perceiver AR over tokens."""
+
+import keras
+
+from keras_perceiver.layers import LearnedPositions, PerceiverAR
+from keras_perceiver.layers.bias import Bias
+from keras_perceiver.layers.configured import argument_names
+from keras_perceiver.layers.residual import norm
+from keras_perceiver.layers.spec import check_positive
+from keras_perceiver.models.model import ConfiguredModel
+from keras_perceiver.models.text import BYTES, checked_text_preprocessor, token_inputs
+from keras_perceiver.preprocessing import ByteTokenizer, TextPreprocessor
+
+
+class CausalSequenceModel(ConfiguredModel):
+    """Perceiver AR over tokens of any kind; subclasses document the arguments."""
+
+    OPTIONS_LAYER = "stack"
+
+    def __init__(
+        self,
+        vocab_size,
+        max_length=4096,
+        channels=512,
+        learned_positions=True,
+        output_norm=False,
+        output_bias=True,
+        init_scale=0.02,
+        preprocessor=None,
+        name=None,
+        **stack_options,
+    ):
+        for key, value in (
+            ("vocab_size", vocab_size),
+            ("max_length", max_length),
+            ("channels", channels),
+        ):
+            check_positive(key, value)
+        inputs = token_inputs()
+        mask = inputs["padding_mask"]
+        embedding = keras.layers.ReversibleEmbedding(
+            vocab_size,
+            channels,
+            embeddings_initializer=keras.initializers.RandomNormal(0.0, init_scale),
+            reverse_dtype="float32",
+            name="token_embedding",
+        )
+        x = embedding(inputs["token_ids"])  # [B, S, D]
+        if learned_positions:
+            x = LearnedPositions(max_length, init_scale=init_scale, name="positions")(
+                x, padding_mask=mask
+            )
+        stack_options.setdefault("rotary_fraction", 0.5 if learned_positions else 1.0)
+        stack = PerceiverAR(**stack_options, init_scale=init_scale, name="stack")
+        x = stack(x, padding_mask=mask)  # [B, L, D]
+        if output_norm:
+            x = norm("output_norm", None)(x)
+        logits = embedding(x, reverse=True)  # [B, L, V]
+        if output_bias:
+            logits = Bias(dtype="float32", name="logits")(logits)
+        super().__init__(inputs=inputs, outputs=logits, name=name)
+        if stack.max_latents > max_length:
+            raise ValueError(
+                "`max_latents` must not exceed `max_length`. Received: "
+                f"max_latents={stack.max_latents}, max_length={max_length}"
+            )
+        self.vocab_size = vocab_size
+        self.max_length = max_length
+        self.channels = channels
+        self.learned_positions = learned_positions
+        self.output_norm = output_norm
+        self.output_bias = output_bias
+        self.init_scale = init_scale
+        self.encoder_options = stack_options
+        self.preprocessor = self.checked_preprocessor(preprocessor)
+
+    @property
+    def max_latents(self):
+        """Largest number of latents, L: logits are those of the last L positions."""
+        return self.get_layer("stack").max_latents
+
+    def checked_preprocessor(self, preprocessor=None):
+        """A preprocessor for this model, or None."""
+        raise NotImplementedError
+
+    @classmethod
+    def encoder_option_names(cls):
+        """Arguments of `PerceiverAR` that are passed on."""
+        return [n for n in argument_names(PerceiverAR) if n != "init_scale"]
+
+
+@keras.saving.register_keras_serializable("keras_perceiver")
+class CausalLM(CausalSequenceModel):
+    """Causal language model on long contexts, Perceiver AR.
+
+    The last `max_latents` positions read all positions before them once, and only
+    these are predicted: training and generation cost little more for a longer context.
+
+    Args:
+        vocab_size: number of token ids, V; 262 for UTF-8 bytes.
+        max_length: longest context in tokens, S.
+        channels: channels of embeddings and latents, D.
+        learned_positions: add a learned vector per position, counted from the first
+            real token; half of each head's channels are rotated then, else all.
+        output_norm: normalise before the logits.
+        output_bias: add a bias to the logits, which are the transposed embedding's.
+        init_scale: standard deviation of the initial weights.
+        preprocessor: a `TextPreprocessor` that makes token ids of strings, padded on
+            the left and without special tokens; None for one of bytes, if the
+            vocabulary is theirs.
+        name: of the model.
+        **stack_options: other arguments of `keras_perceiver.layers.PerceiverAR`:
+            `max_latents`, `num_layers`, `attention`, `prefix_dropout` and so on.
+
+    Call arguments:
+        inputs: a dict of `token_ids` `[B, S]`, integers, and `padding_mask`
+            `[B, S]`, integers, 1 at tokens; padding stands on the left.
+
+    Returns:
+        Logits `[B, L, V]` of the token after each of the last `L = min(max_latents, S)`
+        positions, in float32 under every dtype policy.
+
+    Raises:
+        ValueError: a number out of its range, or a preprocessor with another
+            vocabulary or with padding on the right.
+
+    Example:
+    >>> from keras_perceiver.layers import AttentionSpec
+    >>> spec = AttentionSpec(num_heads=2)
+    >>> model = CausalLM(262, 64, 16, max_latents=8, num_layers=1, attention=spec)
+    >>> model.output_shape
+    (None, None, 262)
+
+    Reference:
+        arXiv 2202.07765, section 3.
+    """
+
+    def __init__(
+        self,
+        vocab_size=BYTES,
+        max_length=4096,
+        channels=512,
+        learned_positions=True,
+        output_norm=False,
+        output_bias=True,
+        init_scale=0.02,
+        preprocessor=None,
+        name=None,
+        **stack_options,
+    ):
+        super().__init__(
+            vocab_size,
+            max_length,
+            channels,
+            learned_positions,
+            output_norm,
+            output_bias,
+            init_scale,
+            preprocessor,
+            name,
+            **stack_options,
+        )
+
+    def checked_preprocessor(self, preprocessor=None):
+        """A `TextPreprocessor` for this model: the given one, or one for bytes.
+
+        None if the vocabulary is not that of bytes and none is given.
+
+        Raises:
+            ValueError: another vocabulary, longer texts, or padding on the right.
+        """
+        if preprocessor is None and self.vocab_size == BYTES:
+            preprocessor = TextPreprocessor(
+                ByteTokenizer(),
+                self.max_length,
+                add_special_tokens=False,
+                padding_side="left",
+            )
+        return checked_text_preprocessor(self, preprocessor, padding_side="left")
