@@ -4,6 +4,9 @@ from keras_perceiver.preprocessing.byte_tokenizer import ByteTokenizer
 from keras_perceiver.preprocessing.images import ImagePreprocessor
 from keras_perceiver.preprocessing.json_tokenizer import JsonTokenizer
 from keras_perceiver.preprocessing.masking import Masking
+from keras_perceiver.preprocessing.midi import decode_midi, encode_midi
+from keras_perceiver.preprocessing.midi_files import read_midi
+from keras_perceiver.preprocessing.midi_preprocessor import MidiPreprocessor
 from keras_perceiver.preprocessing.packing import (
     chunk,
     count_shifted,
@@ -21,14 +24,18 @@ __all__ = [
     "ImagePreprocessor",
     "JsonTokenizer",
     "Masking",
+    "MidiPreprocessor",
     "SentencePieceTokenizer",
     "TextPreprocessor",
     "Tokenizer",
     "chunk",
     "count_shifted",
+    "decode_midi",
+    "encode_midi",
     "join",
     "load_tokenizer",
     "pad",
     "random_truncation",
+    "read_midi",
     "shifted",
 ]
