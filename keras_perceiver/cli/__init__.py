@@ -1,4 +1,4 @@
-"""The command line: `keras-perceiver fit | evaluate | predict | export | presets`.
+"""The command line: `keras-perceiver fit | evaluate | predict | fill-mask | ...`.
 
 Each command is imported when it is asked for: `--help` costs no TensorFlow.
 """
@@ -9,12 +9,15 @@ import sys
 
 from keras_perceiver.cli.errors import CommandLineError, quiet_start, user_errors
 
+# Name to module and function, and what it does.
 COMMANDS = {
-    "fit": ("train", "train a model and write a run folder: fit image-classifier --help"),
-    "evaluate": ("use", "accuracy of a trained model on held-out data"),
-    "predict": ("use", "classes of image files"),
-    "export": ("use", "write a TensorFlow SavedModel"),
-    "presets": ("use", "list the models that can be loaded by name"),
+    "fit": ("train.fit", "train a model and write a run folder: fit TASK --help"),
+    "evaluate": ("judge.evaluate", "how good a model is on held-out data"),
+    "predict": ("use.predict", "classes of images or texts"),
+    "fill-mask": ("use.fill_mask", "texts with their masks filled in"),
+    "preprocess": ("prepare.preprocess", "fill the cache of token ids: preprocess text"),
+    "export": ("use.export", "write a TensorFlow SavedModel"),
+    "presets": ("use.presets", "list the models that can be loaded by name"),
 }
 
 
@@ -39,8 +42,9 @@ def main(argv=None):
                 f"unknown command {argv[0]!r}; expected one of {', '.join(COMMANDS)}"
             )
         with user_errors(), quiet_start():
-            module = importlib.import_module(f"keras_perceiver.cli.{COMMANDS[argv[0]][0]}")
-        getattr(module, argv[0])(argv[1:])
+            module, function = COMMANDS[argv[0]][0].split(".")
+            module = importlib.import_module(f"keras_perceiver.cli.{module}")
+        getattr(module, function)(argv[1:])
     except CommandLineError as error:
         print(f"keras-perceiver: {error}", file=sys.stderr)
         return 2

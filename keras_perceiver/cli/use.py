@@ -1,80 +1,74 @@
-"""`keras-perceiver evaluate | predict | export | presets`."""
-
-import math
-import pathlib
-
-import keras
-import yaml
+"""`keras-perceiver predict | fill-mask | export | presets`."""
 
 from keras_perceiver import export as formats
 from keras_perceiver import presets as catalogue
+from keras_perceiver.cli import tasks
 from keras_perceiver.cli.errors import user_errors
-from keras_perceiver.cli.models import load
+from keras_perceiver.cli.models import MODEL, load, refuse
 from keras_perceiver.cli.options import Parser
-from keras_perceiver.data import batches
+from keras_perceiver.models import MaskedLM
 
-MODEL = "a preset's name (keras-perceiver presets), or the folder of a preset or run"
-
-
-def evaluate(argv):
-    """Print the accuracy of a model on held-out data."""
-    parser = Parser.of(
-        "evaluate", "Accuracy of a model on held-out data.", "MODEL [OPTIONS]"
-    )
-    parser.add_argument("model", help=f"{MODEL[0].upper()}{MODEL[1:]}.")
-    parser.add_data(default=None)
-    options = parser.options(argv)
-    with user_errors():
-        if options.data is None:
-            options = parser.options([*_data_of_run(options.model), *argv])
-        chosen = parser.instantiate(options)
-        model = load(chosen.model)
-        held_out = batches(chosen.data.test, model, chosen.batch_size)
-        model.compile(
-            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            metrics=["accuracy"],
-        )
-    scores = model.evaluate(
-        held_out,
-        steps=math.ceil(len(chosen.data.test) / chosen.batch_size),
-        verbose=0,
-        return_dict=True,
-    )
-    print(
-        f"held-out accuracy: {scores['accuracy']:.2%} on {len(chosen.data.test)} images "
-        f"(loss {scores['loss']:.4f})"
-    )
-
-
-def _data_of_run(model):
-    """The data that a run was trained on, as options: the same images are held out."""
-    config = pathlib.Path(model) / "config.yaml"
-    data = yaml.safe_load(config.read_text())["data"] if config.is_file() else None
-    data = data or {"class_path": "digits"}
-    arguments = [
-        f"--data.{k}={v}" for k, v in data.get("init_args", {}).items() if v is not None
-    ]
-    return [f"--data={data['class_path']}", *arguments]
+MODEL_HELP = f"{MODEL[0].upper()}{MODEL[1:]}."
 
 
 def predict(argv):
-    """Print the classes of image files."""
-    parser = Parser.of("predict", "Classes of image files.", "IMAGE... [OPTIONS]")
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="Image files.")
-    parser.add_argument("--model", default="digits", help=f"{MODEL[0].upper()}{MODEL[1:]}.")
+    """Print the classes of images or texts."""
+    parser = Parser.of("predict", "Classes of images or texts.", "INPUT... [OPTIONS]")
+    parser.add_argument(
+        "inputs",
+        nargs="*",
+        metavar="INPUT",
+        help="For an image classifier image files; for a text classifier the texts "
+        "themselves.",
+    )
+    parser.add_argument(
+        "--files",
+        nargs="+",
+        default=[],
+        help="Files with an input each: images, or UTF-8 texts.",
+    )
+    parser.add_argument("--model", default="digits", help=MODEL_HELP)
     parser.add_argument("--top_k", type=int, default=1, help="Classes to print of each.")
     options = parser.options(argv)
     with user_errors():
+        if not options.inputs and not options.files:
+            raise ValueError("predict needs at least one INPUT, or --files. Received none")
         model = load(options.model)
-        classes = model.classify(options.images, top_k=options.top_k)
-    for path, found in zip(options.images, classes, strict=True):
-        print(path, *(f"{one['label']} ({one['score']:.1%})" for one in found), sep="\t")
+        task = tasks.of_model(model)
+        names, classes = task.predict(model, options.inputs, options.files, options.top_k)
+    for name, found in zip(names, classes, strict=True):
+        print(name, *(f"{one['label']} ({one['score']:.1%})" for one in found), sep="\t")
+
+
+def fill_mask(argv):
+    """Print texts with their masks filled in."""
+    parser = Parser.of(
+        "fill-mask", "Texts with their masks filled in.", "TEXT... --model=MODEL [OPTIONS]"
+    )
+    parser.add_argument(
+        "texts",
+        nargs="+",
+        metavar="TEXT",
+        help="A text with [MASK] once for each token that is missing; with bytes as "
+        "tokens, for each byte.",
+    )
+    parser.add_argument("--model", required=True, help=MODEL_HELP)
+    parser.add_argument("--top_k", type=int, default=3, help="Fillings of each text.")
+    options = parser.options(argv)
+    with user_errors():
+        model = load(options.model)
+        if not isinstance(model, MaskedLM):
+            refuse(model, "a masked language model")
+        fillings = model.fill_mask(options.texts, options.top_k)
+    for filled in fillings:
+        for one in filled:
+            print(f"{one['score']:.1%}", one["text"], sep="\t")
 
 
 def export(argv):
     """Write a SavedModel."""
     parser = Parser.of("export", "Write a TensorFlow SavedModel.", "MODEL --output=FOLDER")
-    parser.add_argument("model", help=f"{MODEL[0].upper()}{MODEL[1:]}.")
+    parser.add_argument("model", help=MODEL_HELP)
     parser.add_argument("--output", required=True, help="Folder to write.")
     options = parser.options(argv)
     with user_errors():

@@ -1,0 +1,53 @@
+"""`keras-perceiver evaluate`."""
+
+import pathlib
+
+import yaml
+
+from keras_perceiver.cli import tasks
+from keras_perceiver.cli.errors import user_errors
+from keras_perceiver.cli.models import MODEL, load
+from keras_perceiver.cli.options import Parser
+from keras_perceiver.cli.train import score
+
+
+def evaluate(argv):
+    """Print how good a model is on held-out data."""
+    parser = Parser.of(
+        "evaluate", "How good a model is on held-out data.", "MODEL [OPTIONS]"
+    )
+    parser.add_argument(
+        "model",
+        help=f"{MODEL[0].upper()}{MODEL[1:]}. Options depend on it: evaluate MODEL --help.",
+    )
+    named = next((argument for argument in argv if not argument.startswith("-")), None)
+    if named is None:
+        parser.options(argv)  # help, or an error
+    with user_errors():
+        model = load(named)
+        task = tasks.of_model(model)
+        task.add_held_out_options(parser)
+        parser.add_batch_size()
+        parser.set_defaults(_options_of_run(named, parser, argv))
+    options = parser.options(argv)
+    with user_errors():
+        held_out, count = task.held_out(model, parser.instantiate(options))
+    scores = score(task, model, held_out)
+    print(f"held-out {task.verdict(scores)} on {count:,} {task.records(model)}")
+
+
+def _options_of_run(model, parser, argv):
+    """What a run was trained with, as defaults: the same is held out."""
+    config = pathlib.Path(model) / "config.yaml"
+    options = yaml.safe_load(config.read_text()) if config.is_file() else {}
+    known = parser.get_defaults()
+    skip = {"model", *(["data"] if any(a.startswith("--data=") for a in argv) else [])}
+    defaults = {}
+    for key, value in options.items():
+        if key not in known or key in skip:
+            continue
+        if key != "data" and isinstance(value, dict):
+            defaults |= {f"{key}.{name}": one for name, one in value.items()}
+        else:
+            defaults[key] = value
+    return defaults

@@ -1,0 +1,39 @@
+"""Data as the command line names them: functions of `keras_perceiver.data`."""
+
+from jsonargparse.typing import class_from_function  # noqa: TID253
+
+from keras_perceiver import data
+
+
+class Images:
+    """Labelled images to train on, and held out."""
+
+
+class Texts:
+    """Texts to train on, and held out."""
+
+
+# For each kind, name to class; the first is the default, which needs no files.
+SOURCES = {
+    kind: {
+        function.__name__: class_from_function(function, kind, name=function.__name__)
+        for function in functions
+    }
+    for kind, functions in (
+        (Images, (data.digits, data.image_folder, data.tfds)),
+        (
+            Texts,
+            (
+                data.topics,
+                data.topic_passages,
+                data.text_files,
+                data.table,
+                data.tfds_text,
+                data.wikitext103,
+                data.bookcorpus,
+                data.bookcorpusopen,
+                data.enwik8,
+            ),
+        ),
+    )
+}

@@ -1,0 +1,214 @@
+"""What the commands need to know of a task."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_perceiver.cli.models import (
+    checked_labels,
+    copy_weights,
+    defaults_like,
+    load,
+    refuse,
+)
+from keras_perceiver.cli.options import REQUIRED, option_class, values
+from keras_perceiver.data import batches
+
+PRESET_HELP = (
+    "What to start from: a name (see keras-perceiver presets), or the folder of a preset "
+    "or run. It sets the defaults of the other model options."
+)
+PARTS = ("encoder", "preprocessor")
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """What a model is trained on.
+
+    Args:
+        batches: an endless `grain.MapDataset`.
+        count: records in one pass.
+        tokens: what the records are cut from, for a task on rows of tokens.
+    """
+
+    batches: Any
+    count: int
+    tokens: Sequence | None = None
+
+
+class Task:
+    """A kind of model, its data, and how it is trained and judged.
+
+    Each module in `keras_perceiver.cli.tasks` has one, as `TASK`.
+
+    Attributes:
+        description: of `fit` for the task.
+        model_class: class of its models; `preprocessor_class` that of their preprocessor.
+        encoder_sources: classes that the options of the encoder come from.
+        data: kind of its data, a key of `keras_perceiver.cli.sources.SOURCES`.
+        default_data: name of a source; None for the first of the kind.
+    """
+
+    default_data = None
+    # Arguments of the preprocessor that are no options, and defaults of those that are.
+    preprocessor_skip = ("labels",)
+    preprocessor_options = {}
+
+    def arguments(self, argv):
+        """Arguments as the parser takes them."""
+        return argv
+
+    def add_held_out_options(self, parser):
+        """Options of `fit` and `evaluate`: what is held out."""
+        parser.add_data(self.data, self.default_data)
+
+    def add_training_options(self, parser):
+        """Options of `fit` alone, beside those of the model."""
+
+    def model_options(self):
+        """Dataclass of what `--model.` takes."""
+        preprocessor = option_class(
+            "PreprocessorOptions",
+            self.preprocessor_class,
+            skip=self.preprocessor_skip,
+            **self.preprocessor_options,
+        )
+        return option_class(
+            "ModelOptions",
+            self.model_class,
+            skip=("name", *PARTS),
+            encoder=(self.encoder_options(), REQUIRED, "What reads the input."),
+            preprocessor=(preprocessor, REQUIRED, "What is done to an input first."),
+            preset=(str | None, None, PRESET_HELP),
+            load_weights=(bool, False, "Start from the preset's weights."),
+            **self.more_model_options,
+        )
+
+    more_model_options = {}
+
+    def encoder_options(self):
+        """Dataclass of what `--model.encoder.` takes."""
+        return option_class("EncoderOptions", *self.encoder_sources)
+
+    def defaults(self, chosen_value):
+        """Defaults of options that follow from chosen presets: dotted name to value.
+
+        Args:
+            chosen_value: gives the value of an option that is chosen, or None.
+        """
+        preset = chosen_value("model.preset")
+        if preset is None:
+            return {}
+        model = load(preset, load_weights=False)
+        self.check(model)
+        skip = (*PARTS, "num_classes")
+        return defaults_like(model, "model", skip) | self.part_defaults(model)
+
+    def part_defaults(self, model):
+        """Defaults of the options of encoder and preprocessor, those of a model."""
+        encoder = defaults_like(model.encoder, "model.encoder")
+        if model.preprocessor is None:
+            return encoder
+        skip = self.preprocessor_skip
+        return encoder | defaults_like(model.preprocessor, "model.preprocessor", skip)
+
+    def check(self, model):
+        """Raise a `CommandLineError` unless a model is of this task."""
+        if not isinstance(model, self.model_class):
+            refuse(model, f"a {self.model_class.__name__}")
+
+    def build(self, options, encoder, preprocessor, **arguments):
+        """A model of the options `--model.`, with the preset's weights if they say so."""
+        skip = {*PARTS, "preset", "load_weights", *self.more_model_options}
+        rest = {k: v for k, v in values(options).items() if k not in skip}
+        model = self.model_class(
+            encoder, preprocessor=preprocessor, **{**rest, **arguments}
+        )
+        if options.load_weights:
+            if options.preset is None:
+                raise ValueError("--model.load_weights needs --model.preset")
+            copy_weights(load(options.preset), model, "--model.load_weights")
+        return model
+
+    def model(self, chosen):
+        """A model of all options."""
+        raise NotImplementedError
+
+    def training(self, model, chosen):
+        """The `Training` of the options."""
+        raise NotImplementedError
+
+    def held_out(self, model, chosen):
+        """What is held out: a finite `grain.MapDataset`, and how many records."""
+        raise NotImplementedError
+
+    def records(self, model):
+        """What a record is, in the plural."""
+        raise NotImplementedError
+
+    def callbacks(self, model, chosen, folder):
+        """Callbacks of `fit` for this task."""
+        return []
+
+    def compile_options(self):
+        """Loss and metrics to train with."""
+        raise NotImplementedError
+
+    def scoring_options(self):
+        """Loss and metrics to judge with, exact over all batches."""
+        return self.compile_options()
+
+    def verdict(self, scores):
+        """What `evaluate` found, in words."""
+        raise NotImplementedError
+
+    def source(self, scores):
+        """The same for the metadata of a preset."""
+        raise NotImplementedError
+
+    def comparison(self, model, training, held_out):
+        """What to compare the verdict with, in words; or None."""
+        return
+
+    def pictures(self, model, chosen, folder):
+        """Write what shows the trained model: name of a file to what it is."""
+        return {}
+
+    def predict(self, model, inputs, files, top_k):
+        """Names of inputs and files, and classes of each; for classifiers."""
+        refuse(model, "a classifier (for a masked language model: fill-mask)")
+
+
+class ClassifierTask(Task):
+    """What classifiers of anything have in common."""
+
+    def labels(self, chosen):
+        """Names of the classes of the data."""
+        return checked_labels(chosen.data, chosen.model.num_classes)
+
+    def compile_options(self):  # noqa: D102 (inherited)
+        return {
+            "loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            "metrics": ["accuracy"],
+        }
+
+    def training(self, model, chosen):  # noqa: D102 (inherited)
+        data, augmentation = chosen.data.train, self.augmentation(chosen)
+        dataset = batches(data, model, chosen.batch_size, chosen.seed, augmentation)
+        return Training(dataset, len(data))
+
+    def augmentation(self, chosen):
+        """What moves records, or None."""
+        return
+
+    def held_out(self, model, chosen):  # noqa: D102 (inherited)
+        checked_labels(chosen.data, model.num_classes)
+        return batches(chosen.data.test, model, chosen.batch_size), len(chosen.data.test)
+
+    def verdict(self, scores):  # noqa: D102 (inherited)
+        return f"accuracy: {scores['accuracy']:.2%} (loss {scores['loss']:.4f})"
+
+    def source(self, scores):  # noqa: D102 (inherited)
+        return f"held-out accuracy {scores['accuracy']:.4f}"

@@ -1,0 +1,59 @@
+"""`fit image-classifier`."""
+
+import dataclasses
+
+from keras_perceiver import visualization
+from keras_perceiver.cli.options import values
+from keras_perceiver.cli.sources import Images
+from keras_perceiver.cli.task import ClassifierTask
+from keras_perceiver.data import Augmentation
+from keras_perceiver.layers import PerceiverEncoder
+from keras_perceiver.models import ImageClassifier, ImageEncoder
+from keras_perceiver.preprocessing import ImagePreprocessor
+
+
+class ImageClassifierTask(ClassifierTask):
+    """Which of some classes is an image of?"""
+
+    description = "Train an image classifier."
+    model_class = ImageClassifier
+    encoder_sources = (ImageEncoder, PerceiverEncoder)
+    preprocessor_class = ImagePreprocessor
+    preprocessor_skip = ("image_shape", "labels")
+    data = Images
+
+    def add_training_options(self, parser):  # noqa: D102 (inherited)
+        parser.add_class_arguments(Augmentation, "augmentation")
+
+    def model(self, chosen):  # noqa: D102 (inherited)
+        encoder_options = values(chosen.model.encoder)
+        if encoder_options["image_shape"] is None:
+            image, _ = chosen.data.train[0]
+            encoder_options["image_shape"] = tuple(int(size) for size in image.shape)
+        encoder = ImageEncoder(**encoder_options)
+        labels = self.labels(chosen)
+        preprocessor = ImagePreprocessor(
+            encoder.image_shape, labels=labels, **values(chosen.model.preprocessor)
+        )
+        return self.build(chosen.model, encoder, preprocessor, num_classes=len(labels))
+
+    def augmentation(self, chosen):  # noqa: D102 (inherited)
+        wanted = any(dataclasses.astuple(chosen.augmentation))
+        return chosen.augmentation if wanted else None
+
+    def records(self, model):  # noqa: D102 (inherited)
+        return "images"
+
+    def pictures(self, model, chosen, folder):  # noqa: D102 (inherited)
+        test = chosen.data.test
+        images, labels = zip(*(test[i] for i in range(min(6, len(test)))), strict=True)
+        path = folder / "attention_maps.png"
+        visualization.plot_attention_maps(model, list(images), path, labels=labels)
+        return {path.name: "where the latents look"}
+
+    def predict(self, model, inputs, files, top_k):  # noqa: D102 (inherited)
+        paths = [*inputs, *files]
+        return paths, model.classify(paths, top_k=top_k)
+
+
+TASK = ImageClassifierTask()
