@@ -4,6 +4,8 @@ from keras_perceiver.data.corpora import bookcorpus, bookcorpusopen, enwik8, wik
 from keras_perceiver.data.documentation import topic_passages, topics
 from keras_perceiver.data.images import ArraySource, ImageData, digits, image_folder
 from keras_perceiver.data.masked import masked_batches
+from keras_perceiver.data.midi import MidiData, maestro, midi_folder, midi_tokens
+from keras_perceiver.data.midi_batches import midi_batches
 from keras_perceiver.data.pipeline import Augmentation, batches
 from keras_perceiver.data.stream import masked_stream
 from keras_perceiver.data.tables import table
@@ -17,6 +19,7 @@ __all__ = [
     "FileTexts",
     "ImageData",
     "LabelledTexts",
+    "MidiData",
     "TextData",
     "batches",
     "bookcorpus",
@@ -24,8 +27,12 @@ __all__ = [
     "digits",
     "enwik8",
     "image_folder",
+    "maestro",
     "masked_batches",
     "masked_stream",
+    "midi_batches",
+    "midi_folder",
+    "midi_tokens",
     "table",
     "text_files",
     "tfds",

@@ -48,7 +48,6 @@ def read_midi(path):
         EOFError,
         LookupError,
         OSError,
-        TypeError,
         ValueError,
         mido.KeySignatureError,
     ) as error:

@@ -1,0 +1,124 @@
+"""Batches to train a model on that continues performances."""
+
+import numpy as np
+
+from keras_perceiver.data.pipeline import check_batch_size, checked_preprocessor
+from keras_perceiver.preprocessing import chunk, pad
+from keras_perceiver.preprocessing.midi import MIDI_PAD_ID
+
+
+def midi_batches(
+    tokens,
+    model,
+    batch_size=64,
+    seed=None,
+    min_length=None,
+    length=None,
+    max_latents=None,
+):
+    """Batches of pieces of performances, and what comes after each event in them.
+
+    A piece of the corpus that goes across the end of a performance keeps its longest
+    part within one, and is filled up with padding at the left.
+
+    With a seed: endless random crops, without an incomplete last batch;
+    `midi_batches(...)[k:]` resumes at step k with what an uninterrupted run would have
+    seen, and `[i::n]` is the part of process i of n. Without a seed: consecutive
+    pieces, each once, the same in each run.
+
+    Args:
+        tokens: integers `[N]`, of `keras_perceiver.data.midi_tokens`.
+        model: a `SymbolicAudioLM`; its `preprocessor` is a `MidiPreprocessor`.
+        batch_size: rows a batch.
+        seed: of the crops, or None.
+        min_length: crop random lengths of at least as many events; None for full
+            rows. Needs a seed.
+        length: of a row in events; None for the preprocessor's `max_length`.
+        max_latents: number of positions, the last of a row, that the model predicts;
+            None for all.
+
+    Returns:
+        A `grain.MapDataset` of `(inputs, labels, sample_weight)`: a dict of
+        `token_ids` and `padding_mask`, int32 `[B, S]`; the events one position on,
+        int32 `[B, L]`, for the last L positions; and float32 `[B, L]`, 1 at events,
+        0 at padding.
+
+    Raises:
+        ValueError: tokens that are no events, fewer than a row or a batch of rows, or
+            lengths out of range: before training starts.
+
+    Reference:
+        `SymbolicAudioDataModule` of krasserm/perceiver-io. There held-out pieces are
+        random as well, so that no two evaluations agree.
+    """
+    import grain
+
+    preprocessor = checked_preprocessor(model)
+    length = preprocessor.max_length if length is None else length
+    _check_range("length", length, preprocessor.max_length)
+    _check_range("min_length", min_length, length)
+    _check_range("max_latents", max_latents, length)
+    if seed is None and min_length is not None:
+        raise ValueError(
+            f"`min_length` needs a `seed`. Received: seed=None, min_length={min_length}"
+        )
+    _check_events(tokens)
+    # One event more than a row: the label of the last position.
+    count = len(chunk(tokens, length + 1))
+    check_batch_size(batch_size, count, f"rows of {length} events", seed)
+
+    def piece(index):
+        return longest_part(tokens[index * (length + 1) : (index + 1) * (length + 1)])
+
+    def crop(_, rng):
+        size = 1 + int(rng.integers(min_length or length, length, endpoint=True))
+        start = int(rng.integers(len(tokens) - size, endpoint=True))
+        return longest_part(tokens[start : start + size])
+
+    def padded(pieces):
+        side = preprocessor.padding_side
+        ids, mask = pad([x[:-1] for x in pieces], MIDI_PAD_ID, length, side)  # [B, S]
+        labels, weights = pad([x[1:] for x in pieces], MIDI_PAD_ID, length, side)
+        first = 0 if max_latents is None else length - max_latents
+        inputs = {"token_ids": ids, "padding_mask": mask}
+        return inputs, labels[:, first:], weights[:, first:].astype("float32")
+
+    dataset = grain.MapDataset.range(count)
+    if seed is None:
+        return dataset.map(piece).batch(batch_size, batch_fn=list).map(padded)
+    dataset = dataset.seed(seed).random_map(crop)
+    dataset = dataset.batch(batch_size, drop_remainder=True, batch_fn=list)
+    return dataset.map(padded).repeat()
+
+
+def longest_part(ids):
+    """The longest part of some ids `[n]` without padding; the first of equal ones.
+
+    Example:
+    >>> longest_part(np.array([7, 388, 8, 9, 388, 1])).tolist()
+    [8, 9]
+    """
+    ends = np.flatnonzero(ids == MIDI_PAD_ID)
+    edges = np.concatenate([[-1], ends, [len(ids)]])
+    i = int(np.argmax(np.diff(edges)))
+    return ids[edges[i] + 1 : edges[i + 1]]
+
+
+def _check_range(name, value, limit):
+    if value is not None and not 1 <= value <= limit:
+        raise ValueError(
+            f"`{name}` must lie between 1 and {limit}. Received: {name}={value}"
+        )
+
+
+def _check_events(tokens):
+    if tokens.ndim != 1 or tokens.dtype.kind not in "iu":
+        raise ValueError(
+            "`tokens` must be integers [N]. Received: "
+            f"shape={tokens.shape}, dtype={tokens.dtype}"
+        )
+    if len(tokens) and (tokens.min() < 0 or tokens.max() > MIDI_PAD_ID):
+        raise ValueError(
+            f"`tokens` must be events, from 0 to {MIDI_PAD_ID}. Received: from "
+            f"{tokens.min()} to {tokens.max()}"
+        )
