@@ -15,6 +15,7 @@ from keras_perceiver.preprocessing.packing import (
     shifted,
 )
 from keras_perceiver.preprocessing.sentencepiece_tokenizer import SentencePieceTokenizer
+from keras_perceiver.preprocessing.synthesis import render, synthesize, write_wav
 from keras_perceiver.preprocessing.text import TextPreprocessor, pad
 from keras_perceiver.preprocessing.tokenizer import Tokenizer
 from keras_perceiver.preprocessing.tokenizers import load_tokenizer
@@ -37,5 +38,8 @@ __all__ = [
     "pad",
     "random_truncation",
     "read_midi",
+    "render",
     "shifted",
+    "synthesize",
+    "write_wav",
 ]

@@ -2,5 +2,12 @@
 
 from keras_perceiver.visualization.attention import attention_maps, plot_attention_maps
 from keras_perceiver.visualization.curves import plot_learning_curve, read_history
+from keras_perceiver.visualization.piano_roll import plot_piano_roll
 
-__all__ = ["attention_maps", "plot_attention_maps", "plot_learning_curve", "read_history"]
+__all__ = [
+    "attention_maps",
+    "plot_attention_maps",
+    "plot_learning_curve",
+    "plot_piano_roll",
+    "read_history",
+]
