@@ -144,9 +144,13 @@ class SelfAttentionLayer(ResidualAttention):
 
     def update(self, latents, mask, seeds, training=None, rotation=None):
         """New latents, with seeds drawn by the caller."""
-        x = self.norm(latents)
-        projected = self.attend.project(x, None, rotation=rotation)
-        out = self.attend.mix(x, projected, mask, seeds[0], rotation=rotation)
+        queries = self.norm(latents)
+        projected = self.attend.project(queries, None, rotation=rotation)
+        return self.read(latents, queries, projected, mask, seeds, training, rotation)
+
+    def read(self, latents, queries, projected, mask, seeds, training=None, rotation=None):
+        """New latents, of normalised ones and projected keys and values."""
+        out = self.attend.mix(queries, projected, mask, seeds[0], rotation=rotation)
         x = latents + drop(out, self.attention.residual_dropout, seeds[1])
         return self._add_mlp(cut_fusion(x) if training else x, seeds[2])
 

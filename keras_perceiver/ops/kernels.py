@@ -50,7 +50,10 @@ def attend_scaled(query, key, value, mask, dropout, seed, return_scores):
         total = ops.sum(weights, axis=-1, keepdims=True)
         out = _mix(weights, value) / ops.cast(total, value.dtype)
         return _zero_rows(out, mask), None, None
-    weights = _zero_rows(ops.softmax(logits, axis=-1), mask)
+    # Of one key the weight is 1; Keras' softmax would warn.
+    one = logits.shape[-1] == 1
+    weights = ops.ones_like(logits) if one else ops.softmax(logits, axis=-1)
+    weights = _zero_rows(weights, mask)
     if not dropping:
         return _mix(weights, value), None, weights if return_scores else None
     dropped = drop(weights, dropout, seed)

@@ -1,0 +1,200 @@
+"""What a Perceiver AR computes to generate: prefill, one step, a whole window.
+
+Pure functions of a model's layers and of tensors; `loop` compiles them. The cache is
+a plain dict of arrays of fixed sizes, batch first:
+
+| key | shape | what it holds |
+|---|---|---|
+| `cross_key`, `cross_value` | `[B, H, W, .]` | of the last W positions, a ring |
+| `cross_mask` | `[B, W]` int32 | 1 where a slot holds a token |
+| `self_key`, `self_value` | lists of `[B, H, L, .]` | of the last L latents, a ring |
+| `self_mask` | `[B, L]` int32 | 1 where a slot holds a latent of a token |
+| `position` | `[B]` int32 | real tokens so far |
+| `cross_slot`, `self_slot` | int32 | the next slot to write |
+
+Softmax does not care about the order of keys, and keys are rotated before they are
+stored, so a ring never has to be shifted.
+"""
+
+import keras
+from keras import ops
+
+from keras_perceiver.ops.masks import attention_bias_mask, zero_masked
+from keras_perceiver.ops.rotary import rotary_angles, shifted_positions
+
+NO_SEEDS = (None, None, None)
+
+
+def prefill(model, token_ids, padding_mask, num_latents, window):
+    """Read a prompt: the cache after it, and logits of the token to come.
+
+    Args:
+        model: a `CausalSequenceModel`.
+        token_ids: `[B, S]`, padded on the left.
+        padding_mask: `[B, S]`.
+        num_latents: latents to begin with, at most S.
+        window: slots of the cross-attention's cache, W, at least S.
+
+    Returns:
+        `(logits [B, V], cache)`.
+    """
+    stack = model.get_layer("stack")
+    positions = shifted_positions(padding_mask)
+    x = zero_masked(embed(model, token_ids, positions), padding_mask)
+    prefix, latents = x[:, :-num_latents], x[:, -num_latents:]
+    own_mask = padding_mask[:, -num_latents:]
+    rotation = rotary_angles(positions, stack.cross.rotary_channels)
+    queries = stack.cross.query_norm(latents)
+    cross = stack.cross.attend.project(
+        stack.cross.keys(queries, prefix), None, rotation=rotation
+    )
+    mask = attention_bias_mask(padding_mask)
+    x = stack.cross.read(latents, queries, cross, mask, rotation, NO_SEEDS)
+    own_rotation = tuple(part[:, :, -num_latents:] for part in rotation)
+    mask, stored = attention_bias_mask(own_mask), []
+    for layer, rotates in stack.rotary_layers:
+        turn = own_rotation if rotates else None
+        queries = layer.norm(x)
+        projected = layer.attend.project(queries, None, rotation=turn)
+        stored.append(projected)
+        x = layer.read(x, queries, projected, mask, NO_SEEDS, rotation=turn)
+    size = stack.max_latents
+    length = token_ids.shape[1]
+    cache = {
+        "cross_key": _fill(cross[0], window, axis=2),
+        "cross_value": _fill(cross[1], window, axis=2),
+        "cross_mask": _fill(ops.cast(padding_mask, "int32"), window, axis=1),
+        "self_key": [_fill(key, size, axis=2) for key, _ in stored],
+        "self_value": [_fill(value, size, axis=2) for _, value in stored],
+        "self_mask": _fill(ops.cast(own_mask, "int32"), size, axis=1),
+        "position": ops.sum(ops.cast(padding_mask, "int32"), axis=1),
+        "cross_slot": ops.convert_to_tensor(length % window, "int32"),
+        "self_slot": ops.convert_to_tensor(num_latents % size, "int32"),
+    }
+    return logits_of(model, x[:, -1:])[:, 0], cache
+
+
+def step(model, token_ids, cache):
+    """One more token: logits of the one after it, and the cache with it.
+
+    Args:
+        model: a `CausalSequenceModel`.
+        token_ids: `[B]`.
+        cache: of `prefill` or of an earlier step.
+
+    Returns:
+        `(logits [B, V], cache)`.
+    """
+    stack = model.get_layer("stack")
+    cache = dict(cache)
+    position = cache["position"]
+    x = embed(model, token_ids[:, None], position[:, None])  # [B, 1, D]
+    rotation = rotary_angles(position[:, None], stack.cross.rotary_channels)
+    queries = stack.cross.query_norm(x)
+    key, value = stack.cross.attend.project(queries, None, rotation=rotation)
+    slot = cache["cross_slot"]
+    cache["cross_key"] = write(cache["cross_key"], key, slot)
+    cache["cross_value"] = write(cache["cross_value"], value, slot)
+    cache["cross_mask"] = _mark(cache["cross_mask"], slot)
+    x = stack.cross.read(
+        x,
+        queries,
+        (cache["cross_key"], cache["cross_value"]),
+        attention_bias_mask(cache["cross_mask"]),
+        rotation,
+        NO_SEEDS,
+    )
+    own = cache["self_slot"]
+    cache["self_mask"] = _mark(cache["self_mask"], own)
+    mask = attention_bias_mask(cache["self_mask"])
+    keys, values = list(cache["self_key"]), list(cache["self_value"])
+    for i, (layer, rotates) in enumerate(stack.rotary_layers):
+        turn = rotation if rotates else None
+        queries = layer.norm(x)
+        key, value = layer.attend.project(queries, None, rotation=turn)
+        keys[i], values[i] = write(keys[i], key, own), write(values[i], value, own)
+        x = layer.read(x, queries, (keys[i], values[i]), mask, NO_SEEDS, rotation=turn)
+    cache |= {"self_key": keys, "self_value": values, "position": position + 1}
+    cache["cross_slot"] = (slot + 1) % cache["cross_mask"].shape[1]
+    cache["self_slot"] = (own + 1) % cache["self_mask"].shape[1]
+    return logits_of(model, x)[:, 0], cache
+
+
+def recompute(model, token_ids, padding_mask, num_latents):
+    """Logits of the token after a window, from the window alone.
+
+    Args:
+        model: a `CausalSequenceModel`.
+        token_ids: `[B, W]`, padded on the left.
+        padding_mask: `[B, W]`.
+        num_latents: int32 tensor: how many of the last positions are latents. Sizes
+            do not depend on it, so one compilation serves all.
+
+    Returns:
+        Logits `[B, V]`.
+    """
+    stack = model.get_layer("stack")
+    positions = shifted_positions(padding_mask)
+    x = zero_masked(embed(model, token_ids, positions), padding_mask)
+    size = min(stack.max_latents, token_ids.shape[1])
+    prefix, latents = x[:, :-size], x[:, -size:]
+    # Of the last positions, those that are no latents yet are prefix.
+    is_latent = ops.arange(size) >= size - num_latents  # [L]
+    queries = stack.cross.query_norm(latents)
+    as_prefix = stack.cross.context_norm(latents)
+    own_keys = ops.where(is_latent[None, :, None], queries, as_prefix)
+    rotation = rotary_angles(positions, stack.cross.rotary_channels)
+    keys = stack.cross.keys(own_keys, prefix)
+    projected = stack.cross.attend.project(keys, None, rotation=rotation)
+    mask = attention_bias_mask(padding_mask)
+    x = stack.cross.read(latents, queries, projected, mask, rotation, NO_SEEDS)
+    own_rotation = tuple(part[:, :, -size:] for part in rotation)
+    own_mask = ops.cast(padding_mask[:, -size:], "int32")
+    mask = attention_bias_mask(own_mask * ops.cast(is_latent, "int32")[None])
+    for layer, rotates in stack.rotary_layers:
+        turn = own_rotation if rotates else None
+        x = layer.update(x, mask, NO_SEEDS, rotation=turn)
+    return logits_of(model, x[:, -1:])[:, 0]
+
+
+def embed(model, token_ids, positions):
+    """Embedded tokens `[B, N, D]`, at positions `[B, N]`."""
+    x = model.get_layer("token_embedding")(token_ids)
+    if model.learned_positions:
+        table = ops.cast(model.get_layer("positions").positions, x.dtype)
+        # Past the longest context the window slides: the last position stays the last.
+        last = ops.minimum(positions, model.max_length - 1)
+        x = x + ops.take(table, last, axis=0)
+    return x
+
+
+def logits_of(model, x):
+    """Logits `[B, N, V]` of latents `[B, N, D]`."""
+    if model.output_norm:
+        x = model.get_layer("output_norm")(x)
+    logits = model.get_layer("token_embedding")(x, reverse=True)
+    return model.get_layer("logits")(logits) if model.output_bias else logits
+
+
+def write(ring, x, slot):
+    """`ring` `[B, H, W, C]` with `x` `[B, H, 1, C]` in a slot."""
+    if keras.backend.backend() == "torch":
+        # In place: a copy of the cache for each token would take longer than the step.
+        ring[:, :, int(slot)] = x[:, :, 0]
+        return ring
+    return ops.slice_update(ring, (0, 0, slot, 0), x)
+
+
+def _mark(mask, slot):
+    if keras.backend.backend() == "torch":
+        mask[:, int(slot)] = 1
+        return mask
+    ones = ops.ones((ops.shape(mask)[0], 1), dtype=mask.dtype)
+    return ops.slice_update(mask, (0, slot), ones)
+
+
+def _fill(x, size, axis):
+    """`x` with zeros after it, up to `size` along `axis`."""
+    padding = [[0, 0] for _ in x.shape]
+    padding[axis][1] = size - x.shape[axis]
+    return ops.pad(x, padding)

@@ -1,0 +1,116 @@
+"""Compiled programs of a model: prefill, and a loop of steps, on each backend."""
+
+import functools
+
+import keras
+from keras import ops
+
+from keras_perceiver.generation import forward
+
+
+def program(model, name, *static):
+    """A compiled function of a model, made once for each name and static arguments.
+
+    Args:
+        model: a `CausalSequenceModel`.
+        name: of a function in this module.
+        *static: its arguments after the model that are not tensors, hashable.
+
+    Returns:
+        A function of its tensor arguments.
+    """
+    programs = model.__dict__.setdefault("_generation_programs", {})
+    key = (name, *static)
+    if key not in programs:
+        function = functools.partial(globals()[name], model, *static)
+        programs[key] = _compiled(model, function)
+    return programs[key]
+
+
+def _compiled(model, function):
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        def stateless(weights, *args):
+            mapping = list(zip(model.variables, weights, strict=True))
+            with keras.StatelessScope(state_mapping=mapping):
+                return function(*args)
+
+        jitted = jax.jit(stateless)
+        return lambda *args: jitted([v.value for v in model.variables], *args)
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        return tf.function(function, jit_compile=True, reduce_retracing=False)
+    import torch
+
+    return torch.no_grad()(function)
+
+
+def prefill(model, num_latents, window, token_ids, padding_mask):
+    """See `forward.prefill`."""
+    return forward.prefill(model, token_ids, padding_mask, num_latents, window)
+
+
+def recompute(model, token_ids, padding_mask, num_latents):
+    """See `forward.recompute`."""
+    return forward.recompute(model, token_ids, padding_mask, num_latents)
+
+
+def draw(model, sampler, stop_ids, logits, finished, seed):
+    """The next token of each row.
+
+    Returns:
+        `(ids [B], finished [B])`: a row that is finished gives padding, and one that
+        draws a stop token is finished after it.
+    """
+    ids = sampler(logits, seed)
+    ids = ops.where(finished, ops.zeros_like(ids), ids)
+    for stop in stop_ids:
+        finished = ops.logical_or(finished, ids == stop)
+    return ids, finished
+
+
+def seed_of(seed, drawn):
+    """Seed tensor of the draw after `drawn` others."""
+    return ops.stack([seed, ops.cast(drawn, seed.dtype)])
+
+
+def decode(model, sampler, stop_ids, size, logits, cache, finished, seed, first, steps):
+    """Draw tokens and read each, until all rows are finished or `steps` are done.
+
+    Args:
+        model: a `CausalSequenceModel`.
+        sampler: of `samplers.get`.
+        stop_ids: ids that finish a row.
+        size: largest number of steps: of the result.
+        logits: `[B, V]` of the first token to draw.
+        cache: of `forward.prefill`.
+        finished: bool `[B]`.
+        seed: integer tensor; each draw has a seed of its own.
+        first: number of tokens drawn before, int32.
+        steps: how many to draw, at most `size`; int32.
+
+    Returns:
+        `(ids [B, size], logits, cache, finished, count)`; ids after the first `count`
+        mean nothing.
+    """
+    ids = ops.zeros((ops.shape(logits)[0], size), dtype="int32")
+
+    def unfinished(i, ids, logits, cache, finished):
+        return ops.logical_and(i < steps, ops.logical_not(ops.all(finished)))
+
+    def body(i, ids, logits, cache, finished):
+        token, finished = draw(
+            model, sampler, stop_ids, logits, finished, seed_of(seed, first + i)
+        )
+        ids = ops.slice_update(ids, (0, i), token[:, None])
+        logits, cache = forward.step(model, token, cache)
+        return i + 1, ids, logits, cache, finished
+
+    start = ops.convert_to_tensor(0, "int32")
+    count, ids, logits, cache, finished = ops.while_loop(
+        unfinished, body, (start, ids, logits, cache, finished)
+    )
+    return ids, logits, cache, finished, count

@@ -1,0 +1,108 @@
+"""From logits to the next token."""
+
+import dataclasses
+
+from keras import ops, random
+
+from keras_perceiver.ops.dropout import FixedSeed
+
+
+@dataclasses.dataclass(frozen=True)
+class Greedy:
+    """The likeliest token.
+
+    Example:
+    >>> Greedy()(ops.array([[0.0, 2.0, 1.0]]), seed=None)[0] == 1
+    True
+    """
+
+    def __call__(self, logits, seed):
+        """Ids `[B]` int32, of logits `[B, V]`; `seed` is not used."""
+        return ops.cast(ops.argmax(logits, axis=-1), "int32")
+
+
+@dataclasses.dataclass(frozen=True)
+class TopK:
+    """One of the `k` likeliest tokens, drawn by their probability.
+
+    Args:
+        k: how many are candidates.
+        temperature: below 1 for likelier tokens, above 1 for more surprise.
+
+    Raises:
+        ValueError: `k` below 1, or a temperature that is not positive.
+    """
+
+    k: int = 10
+    temperature: float = 1.0
+
+    def __post_init__(self):
+        if self.k < 1:
+            raise ValueError(f"`k` must be at least 1. Received: k={self.k}")
+        if not self.temperature > 0:
+            raise ValueError(
+                f"`temperature` must be positive. Received: temperature={self.temperature}"
+            )
+
+    def __call__(self, logits, seed):
+        """Ids `[B]` int32, of logits `[B, V]` and a seed tensor."""
+        logits, ids = ops.top_k(logits, min(self.k, logits.shape[-1]))
+        drawn = random.categorical(
+            logits / self.temperature, 1, dtype="int32", seed=FixedSeed(seed)
+        )
+        return ops.cast(ops.take_along_axis(ids, drawn, axis=1)[:, 0], "int32")
+
+
+@dataclasses.dataclass(frozen=True)
+class FromKerasNLP:
+    """A sampler of keras-nlp that draws one token at a time: random, top-p, ..."""
+
+    sampler: object
+
+    def __call__(self, logits, seed):
+        """Ids `[B]` int32, of logits `[B, V]` and a seed tensor."""
+        # Its own generator is a variable, which a compiled loop could not carry.
+        self.sampler.seed_generator = FixedSeed(seed)
+        probabilities = self.sampler.compute_probabilities(logits)
+        return ops.cast(self.sampler.get_next_token(probabilities), "int32")
+
+
+OWN = {"greedy": Greedy, "top_k": TopK}
+
+
+def get(sampler):
+    """A function from logits `[B, V]` and a seed tensor to ids `[B]`.
+
+    Args:
+        sampler: "greedy" or "top_k"; the name of a sampler of keras-nlp ("random",
+            "top_p", ...), which needs that package; or an object, of these or of
+            one's own.
+
+    Raises:
+        ValueError: an unknown name, or a sampler that keeps several continuations.
+        ImportError: a name of keras-nlp's, which is not installed.
+    """
+    if isinstance(sampler, str):
+        if sampler in OWN:
+            return OWN[sampler]()
+        from keras_nlp import samplers
+
+        try:
+            sampler = samplers.get(sampler)
+        except ValueError as error:
+            raise ValueError(
+                f"`sampler` must be one of {sorted(OWN)} or the name of a sampler of "
+                f"keras-nlp. Received: sampler={sampler!r} ({error})"
+            ) from None
+    if hasattr(sampler, "compute_probabilities"):
+        if type(sampler).__name__ in ("BeamSampler", "ContrastiveSampler"):
+            raise ValueError(
+                "`sampler` must draw one token at a time. Received: "
+                f"{type(sampler).__name__}"
+            )
+        return FromKerasNLP(sampler)
+    if not callable(sampler):
+        raise ValueError(
+            f"`sampler` must be a name or a sampler. Received: sampler={sampler!r}"
+        )
+    return sampler
