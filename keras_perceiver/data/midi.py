@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import hashlib
+import os
 import pathlib
 from collections.abc import Sequence
 from typing import Literal
@@ -138,8 +139,10 @@ def midi_tokens(files, cache=None):
         FileNotFoundError: a file is missing.
         ValueError: no file, or a broken one, whose name is in the message.
     """
-    if len(files) == 0:
-        raise ValueError("`files` must hold at least one path. Received none.")
+    if isinstance(files, (str, os.PathLike)) or len(files) == 0:
+        raise ValueError(
+            f"`files` must be a sequence of one or more paths. Received: {files!r}"
+        )
     return tokens(_Fingerprints(files), _MidiReader(), eos=True, cache=cache)
 
 

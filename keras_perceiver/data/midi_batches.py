@@ -7,15 +7,7 @@ from keras_perceiver.preprocessing import chunk, pad
 from keras_perceiver.preprocessing.midi import MIDI_PAD_ID
 
 
-def midi_batches(
-    tokens,
-    model,
-    batch_size=64,
-    seed=None,
-    min_length=None,
-    length=None,
-    max_latents=None,
-):
+def midi_batches(tokens, model, batch_size=64, seed=None, min_length=None, length=None):
     """Batches of pieces of performances, and what comes after each event in them.
 
     A piece of the corpus that goes across the end of a performance keeps its longest
@@ -34,14 +26,13 @@ def midi_batches(
         min_length: crop random lengths of at least as many events; None for full
             rows. Needs a seed.
         length: of a row in events; None for the preprocessor's `max_length`.
-        max_latents: number of positions, the last of a row, that the model predicts;
-            None for all.
 
     Returns:
         A `grain.MapDataset` of `(inputs, labels, sample_weight)`: a dict of
         `token_ids` and `padding_mask`, int32 `[B, S]`; the events one position on,
-        int32 `[B, L]`, for the last L positions; and float32 `[B, L]`, 1 at events,
-        0 at padding.
+        int32 `[B, L]`, for the last L positions, which the model predicts; and float32
+        `[B, L]`, 1 at events, 0 at padding. For a loss that is the mean over events,
+        give Keras' loss `reduction="mean_with_sample_weight"`.
 
     Raises:
         ValueError: tokens that are no events, fewer than a row or a batch of rows, or
@@ -57,7 +48,6 @@ def midi_batches(
     length = preprocessor.max_length if length is None else length
     _check_range("length", length, preprocessor.max_length)
     _check_range("min_length", min_length, length)
-    _check_range("max_latents", max_latents, length)
     if seed is None and min_length is not None:
         raise ValueError(
             f"`min_length` needs a `seed`. Received: seed=None, min_length={min_length}"
@@ -79,7 +69,7 @@ def midi_batches(
         side = preprocessor.padding_side
         ids, mask = pad([x[:-1] for x in pieces], MIDI_PAD_ID, length, side)  # [B, S]
         labels, weights = pad([x[1:] for x in pieces], MIDI_PAD_ID, length, side)
-        first = 0 if max_latents is None else length - max_latents
+        first = max(0, length - model.max_latents)
         inputs = {"token_ids": ids, "padding_mask": mask}
         return inputs, labels[:, first:], weights[:, first:].astype("float32")
 

@@ -141,5 +141,9 @@ def test_a_broken_file_is_named_and_nothing_is_left(tmp_path):
     assert list(cache.iterdir()) == []
     with pytest.raises(FileNotFoundError, match=r"nowhere\.mid"):
         kp.data.midi_tokens([*FILES, "/nowhere.mid"], cache=cache)
-    with pytest.raises(ValueError, match="`files` must hold at least one path"):
-        kp.data.midi_tokens([])
+
+
+@pytest.mark.parametrize("files", [[], "a.mid", FILES[0]])
+def test_events_of_no_files_are_refused(files):
+    with pytest.raises(ValueError, match="`files` must be a sequence of one or more"):
+        kp.data.midi_tokens(files)
