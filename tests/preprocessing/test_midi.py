@@ -113,6 +113,13 @@ def test_padding_and_notes_without_length_are_skipped():
     assert notes_of(decode_midi([])) == []
 
 
+@pytest.mark.parametrize("ids", [[60, 305, 188], [356, 60, 305, 188]])
+def test_a_note_without_velocity_is_the_softest(ids, tmp_path):
+    decoded = decode_midi(ids)
+    decoded.write(str(tmp_path / "soft.mid"))
+    assert notes_of(read_midi(tmp_path / "soft.mid")) == [[60, 1, 0.0, 0.5]]
+
+
 def test_times():
     ids = encode_midi(performance((60, 80, 3, 4), (61, 80, 4.004, 7.257)))
     # 1 s, 1 s, 1 s; 1 s; nothing; 1 s, 1 s, 1 s, 0.25 s.
@@ -139,6 +146,7 @@ def test_velocities_are_written_as_the_reference_does():
         ([(127, 0.2), (0, 5.0)], [1, 5, 5]),  # the first note began before
         ([(127, 0.0), (0, 0.5), (127, 1.4), (0, 2.5)], [1, 2.5, 3]),
         ([(127, 0.0), (90, 0.5), (63, 4.0), (0, 5.0)], [1.5, 4, 4]),
+        ([(127, 0.0), (0, 2.2)], [1.5, 2.2, 3]),  # the last begins as the pedal comes up
         ([(127, 0.0)], [1.5, 3, 3]),  # down until the end, where the last note ends
     ],
 )
