@@ -26,7 +26,7 @@ def chosen_value(argv, name):
     parser.add_argument(f"--{name}", dest="value")
     known, _ = parser.parse_known_args(argv)
     if known.value is not None:
-        return known.value
+        return None if known.value == "null" else known.value
     value = None
     for path in known.config:
         with open(path) as file:

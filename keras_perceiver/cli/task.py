@@ -117,7 +117,7 @@ class Task:
     def check(self, model):
         """Raise a `CommandLineError` unless a model is of this task."""
         if not isinstance(model, self.model_class):
-            refuse(model, f"a {self.model_class.__name__}")
+            refuse(model, f"a {self.model_class.__name__}", "--model.preset")
 
     def build(self, options, encoder, preprocessor, **arguments):
         """A model of the options `--model.`, with the preset's weights if they say so."""

@@ -116,23 +116,11 @@ def test_fit_starts_from_a_preset_and_from_a_run(run, tmp_path):
 @pytest.mark.parametrize(
     ("name", "parameters"), [("mnist", 907_212), ("mnist_small", 805_035)]
 )
-def test_mnist_configs_are_the_published_models(name, parameters, tmp_path, monkeypatch):
-    from keras_perceiver.cli import train
-
-    class Stop(Exception):
-        pass
-
-    def stop(model, data):
-        built = build(model, data)
-        assert built.count_params() == parameters
-        raise Stop
-
-    build = train._model
-    monkeypatch.setattr(train, "_model", stop)
+def test_mnist_configs_are_the_published_models(name, parameters, tmp_path, built):
     config = f"--config={kp.__path__[0]}/../configs/{name}.yaml"
     shape = ["--data=digits", "--model.encoder.image_shape=[28,28,1]"]
-    with pytest.raises(Stop):
-        main([*FIT, config, *shape, f"--output={tmp_path}/run"])
+    model = built([*FIT, config, *shape, f"--output={tmp_path}/run"])
+    assert model.count_params() == parameters
 
 
 @pytest.mark.one_backend
@@ -162,7 +150,7 @@ WRONG = [
     ([*FIT, *TINY, "--lr_scheduler.warmup_steps=-1"], "warmup_steps=-1"),
     ([*FIT, *TINY, "--augmentation.shift=-1"], "`shift` .* shift=-1"),
     ([*FIT], "required: --model.encoder.num_latents, --model.encoder.latent_channels"),
-    (["fit", "essay"], "fit needs a task: image-classifier. Received: essay"),
+    (["fit", "essay"], "fit needs a task: image-classifier, .* Received: essay"),
     (["fly"], "unknown command 'fly'; expected one of fit"),
     (["predict", "/nope.png"], "/nope.png|digits"),
     (["evaluate", "/nope"], "/nope"),
