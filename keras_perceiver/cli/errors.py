@@ -26,7 +26,7 @@ def user_errors():
     except ModuleNotFoundError as error:
         raise CommandLineError(
             f"{error}: install the extra that brings it, as in pip install "
-            "'keras-perceiver[tensorflow,data,cli]', or choose another KERAS_BACKEND"
+            "'keras-perceiver[tensorflow,data,text,cli]', or choose another KERAS_BACKEND"
         ) from error
     except (ValueError, OSError) as error:
         raise CommandLineError(error) from error

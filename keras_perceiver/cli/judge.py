@@ -5,7 +5,7 @@ import pathlib
 import yaml
 
 from keras_perceiver.cli import tasks
-from keras_perceiver.cli.errors import user_errors
+from keras_perceiver.cli.errors import CommandLineError, user_errors
 from keras_perceiver.cli.models import MODEL, load
 from keras_perceiver.cli.options import Parser
 from keras_perceiver.cli.train import score
@@ -30,6 +30,8 @@ def evaluate(argv):
         parser.add_batch_size()
         parser.set_defaults(_options_of_run(named, parser, argv))
     options = parser.options(argv)
+    if options.model != named:
+        raise CommandLineError(f"MODEL must come first. Received: {options.model}")
     with user_errors():
         held_out, count = task.held_out(model, parser.instantiate(options))
     scores = score(task, model, held_out)
@@ -41,7 +43,9 @@ def _options_of_run(model, parser, argv):
     config = pathlib.Path(model) / "config.yaml"
     options = yaml.safe_load(config.read_text()) if config.is_file() else {}
     known = parser.get_defaults()
-    skip = {"model", *(["data"] if any(a.startswith("--data=") for a in argv) else [])}
+    skip = {"model"}
+    if any(argument.partition("=")[0] == "--data" for argument in argv):
+        skip.add("data")
     defaults = {}
     for key, value in options.items():
         if key not in known or key in skip:

@@ -44,7 +44,9 @@ class MaskedTokenSamples(keras.callbacks.Callback):
             lines += [repr(text), *(f"  {x['score']:.3f} {x['text']!r}" for x in filled)]
         os.makedirs(self.folder, exist_ok=True)
         scores = "".join(f", {name} {value:.4f}" for name, value in (logs or {}).items())
-        with open(os.path.join(self.folder, SAMPLES), "a", encoding="utf-8") as file:
+        # The first epoch starts afresh, as Keras' CSVLogger does.
+        mode = "a" if epoch else "w"
+        with open(os.path.join(self.folder, SAMPLES), mode, encoding="utf-8") as file:
             file.write("\n".join([f"epoch {epoch + 1}{scores}", *lines]) + "\n\n")
         # Four spaces: Markdown shows the text as it stands.
         self._write_event("\n".join(f"    {line}" for line in lines), epoch)

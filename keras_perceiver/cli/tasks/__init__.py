@@ -3,6 +3,8 @@
 import importlib
 import pkgutil
 
+from keras_perceiver.cli.errors import CommandLineError
+
 
 def names():
     """Names of tasks as they stand on the command line."""
@@ -17,7 +19,12 @@ def by_name(name):
 
 
 def of_model(model):
-    """The task of a model."""
-    return next(
-        task for task in map(by_name, names()) if isinstance(model, task.model_class)
+    """The task of a model, or a `CommandLineError`."""
+    tasks = [by_name(name) for name in names()]
+    for task in tasks:
+        if isinstance(model, task.model_class):
+            return task
+    known = ", ".join(task.model_class.__name__ for task in tasks)
+    raise CommandLineError(
+        f"the model must be one of {known}. Received: a {type(model).__name__}"
     )
