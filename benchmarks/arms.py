@@ -27,13 +27,13 @@ class Ours:
     def __init__(self, job):
         import keras
 
+        from keras_perceiver.training import TokenCrossentropy
+
         self.job = job
         self.model = job.model()
         self.model.compile(
             optimizer=keras.optimizers.AdamW(LEARNING_RATE, weight_decay=WEIGHT_DECAY),
-            loss=keras.losses.SparseCategoricalCrossentropy(
-                from_logits=True, reduction="mean_with_sample_weight"
-            ),
+            loss=TokenCrossentropy(),
             jit_compile=self.jit_compile,
         )
         self.inputs, labels = job.data()

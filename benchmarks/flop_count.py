@@ -17,8 +17,19 @@ def count_torch(step):
     def backward_flops(grad, query, key, value, *args, out_shape=None, **kwargs):
         return flop_counter.sdpa_backward_flop_count(grad, query, key, value)
 
-    # PyTorch counts its fused attention on GPUs only.
-    mapping = {fused: forward_flops, backward: backward_flops}
+    def linear_flops(x, kernel, *args, out_shape=None, **kwargs):
+        return 2 * math.prod(x) * kernel[0]  # kernel is [E, C]
+
+    def linear_backward_flops(x, grad, kernel, wanted, *args, out_shape=None, **kwargs):
+        return linear_flops(x, kernel) * sum(wanted[:2])  # of inputs, of the kernel
+
+    # PyTorch counts its fused attention on GPUs only, and nothing of oneDNN's.
+    mapping = {
+        fused: forward_flops,
+        backward: backward_flops,
+        torch.ops.aten.mkldnn_linear: linear_flops,
+        torch.ops.aten.mkldnn_linear_backward: linear_backward_flops,
+    }
     with flop_counter.FlopCounterMode(display=False, custom_mapping=mapping) as counter:
         step()
     return counter.get_total_flops()

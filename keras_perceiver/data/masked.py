@@ -24,6 +24,7 @@ def masked_batches(
     static_masking=False,
     random_shift=False,
     min_length=None,
+    unmasked_weight=0.0,
     length=None,
 ):
     """Batches of masked rows of a corpus for `fit` and `evaluate`.
@@ -49,14 +50,18 @@ def masked_batches(
             rows: there is one row less.
         min_length: cut each row to a random length of at least as many tokens; None
             for full rows. Needs a seed. Rows are filled up with padding.
+        unmasked_weight: weight in the loss of tokens that were not selected, to repeat
+            as they are. Above 0 the model first learns which position is which, without
+            which a small one stays for thousands of steps at what frequencies alone
+            give. Needs a seed: held-out loss is of what was selected.
         length: of a row in tokens; None for the preprocessor's `max_length`.
 
     Returns:
         A `grain.MapDataset` of `(inputs, labels, sample_weight)`: a dict of
         `token_ids` and `padding_mask`, int32 `[B, S]`; the token ids before masking,
         int32 `[B, S]`; and float32 `[B, S]`, 1 at what was selected to be predicted,
-        else 0. For a loss that is the mean over what was selected, give Keras' loss
-        `reduction="mean_with_sample_weight"`.
+        else 0. `keras_perceiver.training.TokenCrossentropy` is the mean over what was
+        selected; Keras' own losses divide by all positions.
 
     Raises:
         ValueError: no tokens, fewer than a batch of rows, ids out of the model's
@@ -71,7 +76,7 @@ def masked_batches(
     preprocessor = checked_preprocessor(model)
     length = checked_length(length, preprocessor)
     _check_tokens(tokens, preprocessor.tokenizer)
-    _check_options(seed, static_masking, random_shift, min_length)
+    _check_options(seed, static_masking, random_shift, min_length, unmasked_weight)
     count = count_shifted(tokens, length) if random_shift else len(chunk(tokens, length))
     check_batch_size(batch_size, count, f"rows of {length} tokens", seed)
 
@@ -98,6 +103,11 @@ def masked_batches(
         base = HELD_OUT_SEED if seed is None else seed
         return _masked_by_row(batch, masking, preprocessor.tokenizer, base)
 
+    def weighted(batch):
+        inputs, labels, weights = batch
+        others = inputs["padding_mask"] * np.float32(unmasked_weight)  # [B, S]
+        return inputs, labels, np.maximum(weights, others)
+
     dataset = grain.MapDataset.range(count)
     if seed is not None:
         dataset = dataset.seed(seed).shuffle()
@@ -109,6 +119,8 @@ def masked_batches(
         dataset = dataset.map(mask_by_row)
     else:
         dataset = dataset.random_map(mask)
+    if unmasked_weight:
+        dataset = dataset.map(weighted)
     # After the batches, so that no batch mixes two epochs; each epoch has a new order.
     return dataset if seed is None else dataset.repeat()
 
@@ -154,11 +166,17 @@ def _check_tokens(tokens, tokenizer):
         )
 
 
-def _check_options(seed, static_masking, random_shift, min_length):
-    if seed is None and (random_shift or min_length is not None):
+def _check_options(seed, static_masking, random_shift, min_length, unmasked_weight):
+    if seed is None and (random_shift or min_length is not None or unmasked_weight):
         raise ValueError(
-            "`random_shift` and `min_length` need a `seed`. Received: seed=None, "
-            f"random_shift={random_shift}, min_length={min_length}"
+            "`random_shift`, `min_length` and `unmasked_weight` need a `seed`. Received: "
+            f"seed=None, random_shift={random_shift}, min_length={min_length}, "
+            f"unmasked_weight={unmasked_weight}"
+        )
+    if not 0 <= unmasked_weight <= 1:
+        raise ValueError(
+            "`unmasked_weight` must lie between 0 and 1. Received: "
+            f"unmasked_weight={unmasked_weight}"
         )
     if static_masking and random_shift:
         raise ValueError(

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from keras_perceiver.files import atomic_folder
+from keras_perceiver.layers import LearnedPositions
 
 # Largest difference between the model and what was written that counts as equal,
 # relative to the largest output: XLA and TensorFlow round differently.
@@ -49,7 +50,11 @@ def saved_model(model, path):
         # Keras would give every unknown size a symbol of its own, and the graph
         # could not add a mask of one length to scores of another.
         shapes = keras.tree.map_structure(_symbolic_shape, model._inputs_struct)
-        options["jax2tf_kwargs"] = {"polymorphic_shapes": [shapes]}
+        options["jax2tf_kwargs"] = {
+            "polymorphic_shapes": [shapes],
+            "polymorphic_constraints": _length_constraints(model),
+            "with_gradient": False,  # it is served, not trained
+        }
     # The graph alone: an optimizer's slots are not served, and TensorFlow cannot save
     # those of Keras' SGD with momentum.
     graph = keras.Model(model.input, model.output, name=model.name)
@@ -64,6 +69,12 @@ def _symbolic_shape(tensor):
     sizes = ["batch" if tensor.shape[0] is None else str(tensor.shape[0])]
     sizes += ["length" if n is None else str(n) for n in tensor.shape[1:]]
     return f"({', '.join(sizes)})"
+
+
+def _length_constraints(model):
+    """What is known of the unknown length: no table of positions is shorter."""
+    tables = [x for x in model.layers if isinstance(x, LearnedPositions)]
+    return [f"length <= {table.positions.shape[0]}" for table in tables]
 
 
 def _verify(model, served, batch_size):

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_perceiver.layers.configured import Configured
+from keras_perceiver.layers.dense import Dense
 from keras_perceiver.layers.folding import folded_kernels
 from keras_perceiver.layers.seeds import DropoutSeeds
 from keras_perceiver.layers.spec import check_heads, check_positive, check_rate
@@ -115,7 +116,7 @@ class Attention(Configured, DropoutSeeds, keras.layers.Layer):
         check_heads("v_channels", v_channels, self.num_heads)
 
         def dense(name, channels, use_bias, input_shape):
-            layer = keras.layers.Dense(
+            layer = Dense(
                 channels,
                 use_bias=use_bias,
                 kernel_initializer=keras.initializers.RandomNormal(0.0, self.init_scale),

@@ -174,7 +174,8 @@ class LearnedPositions(Configured, keras.layers.Layer):
             )
         length = None if None in grid else math.prod(grid)
         size = self.positions.shape[0] if self.built else self.num_positions
-        if length is not None and size is not None and length > size:
+        # An unknown size is None, or a symbol while JAX exports.
+        if isinstance(length, int) and size is not None and length > size:
             raise ValueError(
                 "`inputs` must not be longer than `num_positions`. Received: "
                 f"inputs.shape={tuple(shape)}, num_positions={size}"

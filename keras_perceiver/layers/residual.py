@@ -4,6 +4,7 @@ import keras
 
 from keras_perceiver.layers.attention import Attention
 from keras_perceiver.layers.configured import Configured
+from keras_perceiver.layers.dense import Dense
 from keras_perceiver.layers.seeds import DropoutSeeds
 from keras_perceiver.layers.spec import AttentionSpec, activation
 from keras_perceiver.ops.dropout import dropout as drop
@@ -53,7 +54,7 @@ class ResidualAttention(Configured, DropoutSeeds, keras.layers.Layer):
         self.mlp_norm.build(query_shape)
         hidden = spec.widening_factor * channels
         self.mlp_in, self.mlp_out = (
-            keras.layers.Dense(
+            Dense(
                 units,
                 use_bias=self.mlp_bias,
                 kernel_initializer=keras.initializers.RandomNormal(0.0, self.init_scale),

@@ -7,6 +7,7 @@ from keras_perceiver import generation
 from keras_perceiver.layers import LearnedPositions, PerceiverAR
 from keras_perceiver.layers.bias import Bias
 from keras_perceiver.layers.configured import argument_names
+from keras_perceiver.layers.dense import TokenEmbedding
 from keras_perceiver.layers.residual import norm
 from keras_perceiver.layers.spec import check_positive
 from keras_perceiver.models.model import ConfiguredModel
@@ -45,7 +46,7 @@ class CausalSequenceModel(ConfiguredModel):
             check_positive(key, value)
         inputs = token_inputs()
         mask = inputs["padding_mask"]
-        embedding = keras.layers.ReversibleEmbedding(
+        embedding = TokenEmbedding(
             vocab_size,
             channels,
             embeddings_initializer=keras.initializers.RandomNormal(0.0, init_scale),
@@ -185,9 +186,7 @@ class CausalLM(CausalSequenceModel):
             )
         return checked_text_preprocessor(self, preprocessor, padding_side="left")
 
-    def generate(
-        self, prompts, max_new_tokens=256, strip_prompt=False, stop=(), **options
-    ):
+    def generate(self, prompts, max_new_tokens=256, strip_prompt=False, stop=(), **options):
         """Prompts and what may follow them.
 
         Args:

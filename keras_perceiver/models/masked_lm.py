@@ -5,6 +5,7 @@ import numpy as np
 
 from keras_perceiver.layers import AttentionSpec, LearnedQueries, PerceiverDecoder
 from keras_perceiver.layers.bias import Bias
+from keras_perceiver.layers.dense import Dense
 from keras_perceiver.models.classifier import softmax
 from keras_perceiver.models.model import ConfiguredModel
 from keras_perceiver.models.text import text_preprocessor
@@ -69,7 +70,7 @@ class MaskedLM(ConfiguredModel):
             x = encoder.get_layer("token_embedding")(x, reverse=True)
             logits = Bias(dtype="float32", name="logits")(x)
         else:
-            logits = keras.layers.Dense(
+            logits = Dense(
                 encoder.vocab_size,
                 kernel_initializer=keras.initializers.RandomNormal(0.0, init_scale),
                 dtype="float32",

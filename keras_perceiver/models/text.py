@@ -4,6 +4,7 @@ import keras
 
 from keras_perceiver.layers import LearnedPositions, PerceiverEncoder
 from keras_perceiver.layers.configured import argument_names
+from keras_perceiver.layers.dense import TokenEmbedding
 from keras_perceiver.layers.spec import check_positive
 from keras_perceiver.models.classifier import Classifier
 from keras_perceiver.models.model import ConfiguredModel
@@ -67,7 +68,7 @@ class TextEncoder(ConfiguredModel):
         ):
             check_positive(key, value)
         inputs = token_inputs()
-        embedding = keras.layers.ReversibleEmbedding(
+        embedding = TokenEmbedding(
             vocab_size,
             input_channels,
             embeddings_initializer=keras.initializers.RandomNormal(0.0, init_scale),

@@ -4,10 +4,12 @@ from keras_perceiver.training.callbacks import MaskedTokenSamples
 from keras_perceiver.training.distribution import data_parallel, fully_sharded
 from keras_perceiver.training.frequencies import unigram_entropy
 from keras_perceiver.training.lora import enable_lora
+from keras_perceiver.training.losses import TokenCrossentropy
 from keras_perceiver.training.schedules import warmup_cosine
 
 __all__ = [
     "MaskedTokenSamples",
+    "TokenCrossentropy",
     "data_parallel",
     "enable_lora",
     "fully_sharded",

@@ -1,5 +1,7 @@
 """`fit masked-lm`."""
 
+import dataclasses
+
 import keras
 
 from keras_perceiver.cli.models import load
@@ -9,9 +11,8 @@ from keras_perceiver.cli.texts import CORPUS, CorpusOptions, TextTask
 from keras_perceiver.data import masked_batches, tokens
 from keras_perceiver.models import MaskedLM
 from keras_perceiver.preprocessing import Masking, chunk, count_shifted
-from keras_perceiver.training import MaskedTokenSamples, unigram_entropy
+from keras_perceiver.training import MaskedTokenSamples, TokenCrossentropy, unigram_entropy
 
-ROWS = ("static_masking", "random_shift", "min_length")
 RowOptions = option_class(
     "RowOptions",
     masked_batches,
@@ -53,7 +54,7 @@ class MaskedLMTask(TextTask):
             chosen.batch_size,
             chosen.seed,
             chosen.masking,
-            **{name: chosen[name] for name in ROWS},
+            **{field.name: chosen[field.name] for field in dataclasses.fields(RowOptions)},
         )
         length = model.preprocessor.max_length
         count = (
@@ -81,11 +82,7 @@ class MaskedLMTask(TextTask):
         return [MaskedTokenSamples(chosen.samples, folder)]
 
     def compile_options(self):  # noqa: D102 (inherited)
-        return {
-            "loss": keras.losses.SparseCategoricalCrossentropy(
-                from_logits=True, reduction="mean_with_sample_weight"
-            )
-        }
+        return {"loss": TokenCrossentropy()}
 
     def scoring_options(self):  # noqa: D102 (inherited)
         # The loss is a mean over batches, which have more or fewer masks.

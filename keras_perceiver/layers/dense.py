@@ -1,0 +1,34 @@
+"""Keras' projections, with the matrix product that is fast on each backend."""
+
+import keras
+from keras import ops
+
+from keras_perceiver.ops.linear import linear
+
+
+class Dense(keras.layers.Dense):
+    """`keras.layers.Dense`, without an activation, by `keras_perceiver.ops.linear`."""
+
+    def call(self, inputs, training=None):
+        """`[..., C] -> [..., E]`."""
+        bias = None if self.bias is None else ops.convert_to_tensor(self.bias)
+        return linear(inputs, ops.convert_to_tensor(self.kernel), bias)
+
+    def quantize(self, mode=None, type_check=True, config=None):
+        """As Keras does; it would refuse a subclass, which might compute otherwise."""
+        super().quantize(mode, type_check=False, config=config)
+
+
+class TokenEmbedding(keras.layers.ReversibleEmbedding):
+    """`keras.layers.ReversibleEmbedding` with tied weights, likewise."""
+
+    def call(self, inputs, reverse=False):
+        """Ids `[B, S]` to vectors `[B, S, C]`; in reverse, vectors to logits."""
+        if not reverse:
+            return super().call(inputs)
+        inputs = ops.cast(inputs, self.reverse_dtype)
+        return linear(inputs, ops.cast(ops.transpose(self.embeddings), inputs.dtype))
+
+    def quantize(self, mode=None, type_check=True, config=None):
+        """As Keras does; it would refuse a subclass, which might compute otherwise."""
+        super().quantize(mode, type_check=False, config=config)
