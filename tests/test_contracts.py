@@ -6,6 +6,7 @@ import pytest
 
 import contract
 import keras_perceiver as kp
+import tiny_ar
 import tiny_text
 from contract import Case
 from keras_perceiver.layers import AttentionSpec
@@ -114,6 +115,51 @@ CASES = {
     "MaskedLM": [
         Case(lambda f=channels: tiny_text.masked_lm(f), tiny_text.batch())
         for channels in (None, 6)
+    ],
+    "CausalPrefixAttention": [
+        Case(
+            lambda: kp.layers.CausalPrefixAttention(SPEC, rotary_fraction=1.0),
+            {"latents": array(2, 3, 8), "prefix": array(2, 5, 8)},
+        ),
+        Case(
+            lambda: kp.layers.CausalPrefixAttention(AttentionSpec(num_heads=2)),
+            {
+                "latents": array(2, 3, 8),
+                "prefix": array(2, 5, 8),
+                "padding_mask": np.array([[0, 0] + 6 * [1], 8 * [1]], "int32"),
+            },
+        ),
+    ],
+    "PerceiverAR": [
+        Case(
+            lambda: kp.layers.PerceiverAR(
+                4, 2, SPEC, num_rotary_layers=-1, rotary_fraction=1.0, remat=True
+            ),
+            {"inputs": array(2, 20, 8)},
+        ),
+        Case(
+            lambda: kp.layers.PerceiverAR(4, 1, AttentionSpec(num_heads=2)),
+            {"inputs": array(2, 5, 8)},
+        ),
+    ],
+    "CausalLM": [
+        Case(
+            lambda: tiny_ar.causal_lm(output_norm=True, init_scale=0.1),
+            tiny_ar.inputs(tiny_ar.ids(2, 12), padding=3),
+        )
+    ],
+    "SymbolicAudioLM": [
+        Case(
+            lambda: kp.models.SymbolicAudioLM(
+                40,
+                16,
+                init_scale=0.1,
+                max_latents=8,
+                num_layers=1,
+                attention=AttentionSpec(num_heads=2),
+            ),
+            tiny_ar.inputs(tiny_ar.ids(2, 12), padding=3),
+        )
     ],
     "TextClassifier": [Case(tiny_text.text_classifier, tiny_text.batch())],
 }

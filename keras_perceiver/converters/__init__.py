@@ -11,6 +11,7 @@ __all__ = ["describe", "to_huggingface"]
 SOURCES = {
     "perceiver": huggingface.describe,
     "perceiver-ar-causal-language-model": krasserm_ar.causal_lm,
+    "perceiver-ar-symbolic-audio-model": krasserm_ar.symbolic_audio,
     "perceiver-io-image-classifier": krasserm.image_classifier,
     "perceiver-io-masked-language-model": krasserm.masked_lm,
     "perceiver-io-text-classifier": krasserm.text_classifier,

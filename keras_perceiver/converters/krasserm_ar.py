@@ -8,6 +8,7 @@ import numpy as np
 from keras_perceiver.converters.apply import module_rows
 from keras_perceiver.converters.krasserm import ATTENTION, MLP, with_defaults
 from keras_perceiver.converters.processor import read_text_processor
+from keras_perceiver.preprocessing.midi import MIDI_VOCAB_SIZE
 
 # That library's defaults, where they matter to the numbers.
 MODEL = {
@@ -44,6 +45,19 @@ def causal_lm(folder, config):
     if processor is not None:
         processor["config"] |= {"add_special_tokens": False, "padding_side": "left"}
     options["preprocessor"] = processor
+    return form, table(options), (_is_buffer,)
+
+
+def symbolic_audio(folder, config):
+    """`(form, table, ignored)` of a `perceiver-ar-symbolic-audio-model` folder."""
+    form = _form("SymbolicAudioLM", config)
+    options = form["config"]
+    vocab_size = options.pop("vocab_size")
+    if vocab_size != MIDI_VOCAB_SIZE:
+        raise ValueError(
+            f"`vocab_size` in {folder}/config.json must be {MIDI_VOCAB_SIZE}, of MIDI "
+            f"events and padding. Received: {vocab_size}"
+        )
     return form, table(options), (_is_buffer,)
 
 

@@ -58,9 +58,7 @@ def stream(
     """
     token_ids, padding_mask = check(model, token_ids, padding_mask, num_latents)
     if max_new_tokens < 1:
-        raise ValueError(
-            f"`max_new_tokens` must be at least 1. Received: {max_new_tokens}"
-        )
+        raise ValueError(f"`max_new_tokens` must be at least 1. Received: {max_new_tokens}")
     freed = freed_latents or max(1, model.max_latents // 4)
     if not 1 <= freed <= model.max_latents - 1 and use_cache == "exact":
         raise ValueError(
@@ -162,8 +160,8 @@ def _exact(run, token_ids, padding_mask, max_new_tokens, num_latents):
         window = min(_bucket(token_ids.shape[1]) + _bucket(room), model.max_length)
         logits, cache = run.prefill(token_ids, padding_mask, num_latents, window)
         state = (logits, cache, finished)
-        steps = min(room, max_new_tokens - drawn)
-        for ids, state in run.decode(logits, cache, finished, drawn, steps):
+        for part in run.decode(*state, drawn, min(room, max_new_tokens - drawn)):
+            ids, state = part
             yield ids
             drawn += ids.shape[1]
             token_ids = np.concatenate([token_ids, ids], axis=1)
@@ -196,8 +194,10 @@ def check(model, token_ids, padding_mask, num_latents):
             f"being of shape [B, S]. Received: {token_ids.shape} and {padding_mask.shape}"
         )
     length = token_ids.shape[1]
-    if token_ids.dtype.kind not in "iu" or not (
-        0 <= token_ids.min() and token_ids.max() < model.vocab_size
+    if (
+        token_ids.dtype.kind not in "iu"
+        or token_ids.min() < 0
+        or token_ids.max() >= model.vocab_size
     ):
         raise ValueError(
             f"`prompts` must be token ids from 0 to {model.vocab_size - 1}. Received: "

@@ -23,11 +23,17 @@ def program(model, name, *static):
     key = (name, *static)
     if key not in programs:
         function = functools.partial(globals()[name], model, *static)
-        programs[key] = _compiled(model, function)
+        programs[key] = compiled(model, function)
     return programs[key]
 
 
-def _compiled(model, function):
+def compiled(model, function):
+    """A function of tensors that reads a model's weights, compiled where that is done.
+
+    Args:
+        model: whose weights `function` reads as they are at each call.
+        function: of tensors.
+    """
     backend = keras.backend.backend()
     if backend == "jax":
         import jax

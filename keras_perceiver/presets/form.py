@@ -11,7 +11,11 @@ from keras_perceiver import models
 from keras_perceiver.layers import AttentionSpec
 from keras_perceiver.layers.configured import argument_names, check_keys
 from keras_perceiver.models.model import ConfiguredModel
-from keras_perceiver.preprocessing import ImagePreprocessor, TextPreprocessor
+from keras_perceiver.preprocessing import (
+    ImagePreprocessor,
+    MidiPreprocessor,
+    TextPreprocessor,
+)
 from keras_perceiver.preprocessing.tokenizers import TOKENIZERS
 
 CLASSES = {
@@ -19,6 +23,7 @@ CLASSES = {
     for cls in (
         AttentionSpec,
         ImagePreprocessor,
+        MidiPreprocessor,
         TextPreprocessor,
         *TOKENIZERS.values(),
         *(getattr(models, name) for name in models.__all__),
