@@ -4,97 +4,13 @@ import keras
 import numpy as np
 
 from keras_perceiver import generation
-from keras_perceiver.layers import LearnedPositions, PerceiverAR
-from keras_perceiver.layers.bias import Bias
-from keras_perceiver.layers.configured import argument_names
-from keras_perceiver.layers.dense import TokenEmbedding
-from keras_perceiver.layers.residual import norm
-from keras_perceiver.layers.spec import check_positive
-from keras_perceiver.models.model import ConfiguredModel
+from keras_perceiver.models.causal_sequence import CausalSequenceModel
 from keras_perceiver.models.text import (
     BYTES,
     checked_text_preprocessor,
     text_preprocessor,
-    token_inputs,
 )
 from keras_perceiver.preprocessing import ByteTokenizer, TextPreprocessor
-
-
-class CausalSequenceModel(ConfiguredModel):
-    """Perceiver AR over tokens of any kind; subclasses document the arguments."""
-
-    OPTIONS_LAYER = "stack"
-
-    def __init__(
-        self,
-        vocab_size,
-        max_length=4096,
-        channels=512,
-        learned_positions=True,
-        output_norm=False,
-        output_bias=True,
-        init_scale=0.02,
-        preprocessor=None,
-        name=None,
-        **stack_options,
-    ):
-        for key, value in (
-            ("vocab_size", vocab_size),
-            ("max_length", max_length),
-            ("channels", channels),
-        ):
-            check_positive(key, value)
-        inputs = token_inputs()
-        mask = inputs["padding_mask"]
-        embedding = TokenEmbedding(
-            vocab_size,
-            channels,
-            embeddings_initializer=keras.initializers.RandomNormal(0.0, init_scale),
-            reverse_dtype="float32",
-            name="token_embedding",
-        )
-        x = embedding(inputs["token_ids"])  # [B, S, D]
-        if learned_positions:
-            x = LearnedPositions(max_length, init_scale=init_scale, name="positions")(
-                x, padding_mask=mask
-            )
-        stack_options.setdefault("rotary_fraction", 0.5 if learned_positions else 1.0)
-        stack = PerceiverAR(**stack_options, init_scale=init_scale, name="stack")
-        x = stack(x, padding_mask=mask)  # [B, L, D]
-        if output_norm:
-            x = norm("output_norm", None)(x)
-        logits = embedding(x, reverse=True)  # [B, L, V]
-        if output_bias:
-            logits = Bias(dtype="float32", name="logits")(logits)
-        super().__init__(inputs=inputs, outputs=logits, name=name)
-        if stack.max_latents > max_length:
-            raise ValueError(
-                "`max_latents` must not exceed `max_length`. Received: "
-                f"max_latents={stack.max_latents}, max_length={max_length}"
-            )
-        self.vocab_size = vocab_size
-        self.max_length = max_length
-        self.channels = channels
-        self.learned_positions = learned_positions
-        self.output_norm = output_norm
-        self.output_bias = output_bias
-        self.init_scale = init_scale
-        self.encoder_options = stack_options
-        self.preprocessor = self.checked_preprocessor(preprocessor)
-
-    @property
-    def max_latents(self):
-        """Largest number of latents, L: logits are those of the last L positions."""
-        return self.get_layer("stack").max_latents
-
-    def checked_preprocessor(self, preprocessor=None):
-        """A preprocessor for this model, or None."""
-        raise NotImplementedError
-
-    @classmethod
-    def encoder_option_names(cls):
-        """Arguments of `PerceiverAR` that are passed on."""
-        return [n for n in argument_names(PerceiverAR) if n != "init_scale"]
 
 
 @keras.saving.register_keras_serializable("keras_perceiver")
