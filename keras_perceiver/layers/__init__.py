@@ -22,8 +22,8 @@ from keras_perceiver.layers.attention import Attention
 from keras_perceiver.layers.blocks import LatentCrossAttention, SelfAttentionBlock
 from keras_perceiver.layers.decoder import PerceiverDecoder
 from keras_perceiver.layers.encoder import PerceiverEncoder
-from keras_perceiver.layers.positions import FourierEncoding, LearnedPositions
 from keras_perceiver.layers.perceiver_ar import PerceiverAR
+from keras_perceiver.layers.positions import FourierEncoding, LearnedPositions
 from keras_perceiver.layers.prefix import CausalPrefixAttention
 from keras_perceiver.layers.queries import LearnedQueries
 from keras_perceiver.layers.resampler import PerceiverResampler
