@@ -42,7 +42,7 @@ lint: .venv/lint
 	$(BIN)/ruff format --check .
 
 bench: .venv/bench
-	$(BIN)/python benchmarks/bench_image.py
+	@for bench in benchmarks/bench_*.py; do $(BIN)/python $$bench || exit 1; done
 
 KERNEL := {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
 
