@@ -71,7 +71,7 @@ def forced(sequence):
 
 
 class Forced:
-    """Token ids `[B, T]` in turn."""
+    """Token ids `[B, T]` in turn; a smaller batch has the first rows."""
 
     def __init__(self, sequence):
         self.sequence = sequence
@@ -86,4 +86,4 @@ class Forced:
         from keras import ops
 
         table = ops.convert_to_tensor(np.array(self.sequence, "int32"))
-        return ops.take(table, ops.cast(seed[1], "int32"), axis=1)
+        return ops.take(table[: logits.shape[0]], ops.cast(seed[1], "int32"), axis=1)

@@ -20,7 +20,8 @@ def program(model, name, *static):
         A function of its tensor arguments.
     """
     programs = model.__dict__.setdefault("_generation_programs", {})
-    key = (name, *static)
+    # TensorFlow traces variables in: LoRA and quantization change which there are.
+    key = (name, static, tuple(map(id, model.variables)))
     if key not in programs:
         function = functools.partial(globals()[name], model, *static)
         programs[key] = compiled(model, function)

@@ -165,11 +165,11 @@ class PerceiverAR(Configured, keras.layers.Layer):
     def _drop_prefix(self, prefix, positions, padding_mask, prefix_length):
         """Prefix, positions and mask without positions drawn at random, per example."""
         batch = ops.shape(prefix)[0]
-        dropped = ops.cast(
-            ops.floor(ops.cast(prefix_length, "float32") * self.prefix_dropout), "int32"
-        )
         if isinstance(prefix_length, int):
             dropped = int(prefix_length * self.prefix_dropout)
+        else:  # in the precision of Python's product
+            dropped = ops.cast(prefix_length, "float64") * self.prefix_dropout
+            dropped = ops.cast(ops.floor(dropped), "int32")
         kept = prefix_length - dropped
         scores = keras.random.uniform(
             (batch, prefix_length), seed=FixedSeed(self._prefix_seeds.next())

@@ -1,6 +1,5 @@
 """Arithmetic of a model, counted from its static shapes."""
 
-import itertools
 import math
 
 import keras
@@ -8,6 +7,7 @@ import keras
 from keras_perceiver.layers import (
     Attention,
     LatentCrossAttention,
+    PerceiverAR,
     PerceiverDecoder,
     PerceiverEncoder,
     PerceiverResampler,
@@ -18,7 +18,8 @@ from keras_perceiver.layers import (
 def flops(model, executed=False, length=None):
     """Floating-point operations of a forward pass for one example.
 
-    Matrix products only, a multiply-add counted as two: the papers' measure.
+    Matrix products only, a multiply-add counted as two: the papers' measure. All scores
+    of causal attention count, masked or not, and the whole prefix, dropped out or not.
 
     Args:
         model: a functional model of this library's layers, `Dense` and
@@ -40,25 +41,33 @@ def flops(model, executed=False, length=None):
     >>> flops(keras.Model(inputs, keras.layers.Dense(10)(inputs)))
     2000
     """
-    total = 0
-    # The calls in this model: a layer may serve in others, too.
-    for node in itertools.chain(*model._nodes_by_depth.values()):
-        shapes = [
-            tuple(length if n is None else n for n in x.shape[1:])
-            for x in node.input_tensors
-        ]
-        if shapes and any(None in shape for shape in shapes):
-            raise ValueError(
-                "Inputs must have static shapes, or `length` must be given. "
-                f"Received: {shapes} at {node.operation.name}"
-            )
-        total += _layer_flops(node.operation, shapes, executed)
+    total, lengths = 0, {}
+    # The calls in this model, inputs first: a layer may serve in others, too.
+    for _, nodes in sorted(model._nodes_by_depth.items(), reverse=True):
+        for node in nodes:
+            carried = [lengths.get(id(x), length) for x in node.input_tensors]
+            shapes = [
+                tuple(size if n is None else n for n in x.shape[1:])
+                for x, size in zip(node.input_tensors, carried, strict=True)
+            ]
+            if shapes and any(None in shape for shape in shapes):
+                raise ValueError(
+                    "Inputs must have static shapes, or `length` must be given. "
+                    f"Received: {shapes} at {node.operation.name}"
+                )
+            total += _layer_flops(node.operation, shapes, executed)
+            size = min(carried) if carried and length else length
+            if isinstance(node.operation, PerceiverAR) and length:
+                size = min(size, node.operation.max_latents)
+            lengths.update((id(x), size) for x in node.outputs)
     return total
 
 
 def _layer_flops(layer, shapes, executed):
     if isinstance(layer, PerceiverEncoder):
         return _encoder(layer, shapes, executed)
+    if isinstance(layer, PerceiverAR):
+        return _autoregressive(layer, shapes[0][0])
     if isinstance(layer, PerceiverDecoder):
         return _cross(layer.cross, shapes[0][0], shapes[1][0], executed)
     if isinstance(layer, LatentCrossAttention):
@@ -108,6 +117,11 @@ def _encoder(layer, shapes, executed):
             projected.add(id(cross))
         total += _block(block, latents)
     return total
+
+
+def _autoregressive(layer, inputs):
+    latents = min(layer.max_latents, inputs)
+    return _cross(layer.cross, latents, inputs, executed=False) + _block(layer, latents)
 
 
 def _block(block, latents):

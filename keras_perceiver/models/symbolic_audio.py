@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from keras_perceiver import generation
-from keras_perceiver.models.causal_lm import CausalSequenceModel
+from keras_perceiver.models.causal_sequence import CausalSequenceModel
 from keras_perceiver.preprocessing import MidiPreprocessor, decode_midi
 from keras_perceiver.preprocessing.midi import MIDI_VOCAB_SIZE
 

@@ -169,7 +169,7 @@ def text_preprocessor(model):
         raise ValueError(
             "The model has no `preprocessor` to make token ids of strings: construct it "
             "with a TextPreprocessor for its vocabulary of "
-            f"{model.encoder.vocab_size} tokens."
+            f"{getattr(model, 'encoder', model).vocab_size} tokens."
         )
     return model.preprocessor
 

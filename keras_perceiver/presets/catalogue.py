@@ -23,6 +23,12 @@ def _spec(**config):
     return {"class_name": "AttentionSpec", "config": config}
 
 
+def _ar(class_name, attention=None, **config):
+    if attention is not None:
+        config["attention"] = attention
+    return {"class_name": class_name, "config": config}
+
+
 IMAGENET = {
     "image_shape": (224, 224, 3),
     "num_latents": 512,
@@ -72,6 +78,7 @@ LANGUAGE_SMALL = {
     "num_blocks": 3,
     "share_first_block": False,
 }
+MIDI_SPEC = _spec(widening_factor=4, dropout=0.1, residual_dropout=0.1)
 
 ARCHITECTURES = {
     "perceiver_io_language_bytes": _text(
@@ -120,5 +127,34 @@ ARCHITECTURES = {
     # The same table: 1 cross-attention.
     "perceiver_imagenet_single_cross": _classifier(
         IMAGENET, head="average", preprocessor=IMAGENET_PREPROCESSOR
+    ),
+    # krasserm/perceiver-io, text example on WikiText-103: bytes.
+    "perceiver_ar_bytes_small": _ar("CausalLM"),
+    # The same, on C4: SentencePiece tokens (XLNet's), without learned positions.
+    "perceiver_ar_base": _ar(
+        "CausalLM",
+        _spec(num_heads=10, widening_factor=4, heads_at_once=2),
+        vocab_size=32000,
+        max_length=1024,
+        channels=1280,
+        num_layers=20,
+        learned_positions=False,
+        output_norm=True,
+        output_bias=False,
+        prefix_dropout=0.0,
+    ),
+    # The same, symbolic audio on MAESTRO; dropout of weights, residuals and prefix.
+    "perceiver_ar_maestro": _ar(
+        "SymbolicAudioLM", MIDI_SPEC, max_latents=1024, prefix_dropout=0.1
+    ),
+    # And on GiantMIDI-Piano.
+    "perceiver_ar_giantmidi": _ar(
+        "SymbolicAudioLM",
+        MIDI_SPEC,
+        max_length=6144,
+        channels=768,
+        max_latents=2048,
+        num_layers=18,
+        prefix_dropout=0.1,
     ),
 }

@@ -19,7 +19,7 @@ LATENTS, LENGTH, CHANNELS = 4, 11, 8
 DROPPING = AttentionSpec(num_heads=2, widening_factor=2, dropout=0.3, residual_dropout=0.2)
 
 
-def stack(attention=AttentionSpec(num_heads=2), seed=1, **options):  # noqa: B008 (frozen)
+def stack(attention=AttentionSpec(num_heads=2), seed=1, **options):
     layer = kp.layers.PerceiverAR(
         LATENTS, **{"num_layers": 2, "attention": attention, **options}
     )

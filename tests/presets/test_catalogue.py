@@ -22,6 +22,11 @@ EXPECTED = {
     "perceiver_io_language_sentencepiece": (223_155_456, None),
     "perceiver_io_language_small": (2_932_371, None),
     "perceiver_io_text_classifier_small": (2_857_218, None),
+    # FLOPs counted by hand: 4,096 bytes, of which 512 are latents.
+    "perceiver_ar_bytes_small": (30_563_078, 41.47),
+    "perceiver_ar_base": (453_950_720, None),
+    "perceiver_ar_maestro": (28_531_712, None),
+    "perceiver_ar_giantmidi": (134_840_832, None),
 }
 
 
@@ -32,7 +37,7 @@ def measured():
     def build(name):
         with keras.StatelessScope(initialize_variables=False):
             model = kp.presets.load(name, load_weights=False)
-            length = getattr(model.encoder, "max_length", None)
+            length = getattr(getattr(model, "encoder", model), "max_length", None)
             return model, model.count_params(), kp.models.flops(model, length=length) / 1e9
 
     with concurrent.futures.ThreadPoolExecutor(1) as executor:
@@ -73,3 +78,43 @@ def test_the_mnist_model_drops_out_as_published(measured):
     assert [spec.num_heads for spec in specs] == [1, 1, 8]
     small = measured["perceiver_io_mnist_small"][0]
     assert small.encoder.get_layer("encoder").self_attention.dropout == 0
+
+
+def test_autoregressive_models_are_those_of_the_examples(measured):
+    """What the parameters do not tell: settings of krasserm's examples."""
+
+    def options(name):
+        model = measured[name][0]
+        stack = model.get_layer("stack")
+        spec = stack.attention
+        return (
+            (model.max_length, stack.max_latents, stack.num_layers, spec.num_heads),
+            (stack.prefix_dropout, spec.dropout, spec.residual_dropout),
+            (model.learned_positions, model.output_norm, model.output_bias),
+        )
+
+    assert options("perceiver_ar_bytes_small") == (
+        (4096, 512, 8, 8),
+        (0.5, 0.0, 0.0),
+        (True, False, True),
+    )
+    assert options("perceiver_ar_base") == (
+        (1024, 512, 20, 10),
+        (0.0, 0.0, 0.0),
+        (False, True, False),
+    )
+    symbolic = ((0.1,) * 3, (False, True, False))
+    assert options("perceiver_ar_maestro") == ((2048, 1024, 8, 8), *symbolic)
+    assert options("perceiver_ar_giantmidi") == ((6144, 2048, 18, 8), *symbolic)
+    base = measured["perceiver_ar_base"][0].get_layer("stack").attention
+    assert base.heads_at_once == 2
+
+
+def test_flops_of_a_sequence_shorter_than_the_latents():
+    """Each position is a latent then, and the whole is a decoder like any other."""
+    spec = kp.layers.AttentionSpec(num_heads=2)
+    model = kp.models.CausalLM(10, 32, 8, max_latents=16, num_layers=1, attention=spec)
+    length, channels = 4, 8
+    layer = 4 * channels**2 + 2 * length * channels + 2 * channels**2
+    expected = 2 * length * (2 * layer + 10 * channels)
+    assert kp.models.flops(model, length=length) == expected

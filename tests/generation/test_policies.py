@@ -1,0 +1,112 @@
+"""Cache policies against recomputation, batches against rows (A2 to A4, A7)."""
+
+import numpy as np
+import pytest
+from keras import ops
+
+import tiny_ar
+from keras_perceiver.generation import Greedy, TopK, generate
+from keras_perceiver.generation.generate import Run
+from keras_perceiver.generation.loop import program
+from tiny_ar import MAX_LATENTS, MAX_LENGTH
+
+POLICIES = [True, False, "exact"]
+# Draws that differ: greedy ones of random weights soon repeat.
+SAMPLER, SEED = TopK(k=5), 3
+
+
+def new_tokens(model, ids, count, **options):
+    options = {"sampler": SAMPLER, "seed": SEED, **options}
+    return generate(model, ids, np.ones_like(ids), count, **options)
+
+
+def expected_token(model, ids, num_latents, drawn):
+    """The token after `ids` `[B, n]`, from all of them."""
+    padding = ((0, 0), (MAX_LENGTH - ids.shape[1], 0))  # one size: compiled once
+    logits = program(model, "recompute")(
+        ops.convert_to_tensor(np.pad(ids, padding)),
+        ops.convert_to_tensor(np.pad(np.ones_like(ids), padding)),
+        ops.convert_to_tensor(num_latents, "int32"),
+    )
+    run = Run(model, SAMPLER, (), SEED, None, 1)
+    # Drawn as generation does: TensorFlow's compiled random numbers are others.
+    finished = ops.zeros((len(ids),), dtype="bool")
+    return run.draw(logits, finished, drawn)[0]
+
+
+def test_all_policies_agree_while_latents_grow():
+    model, ids = tiny_ar.shared_lm(), tiny_ar.ids(2, 11)
+    num_latents = 3
+    same = MAX_LATENTS - num_latents + 1
+    tokens = [new_tokens(model, ids, 20, num_latents=3, use_cache=p) for p in POLICIES]
+    for other in tokens[1:]:
+        np.testing.assert_array_equal(tokens[0][:, :same], other[:, :same])
+    # And not for ever: rolled caches remember what fell out of the latents.
+    assert (tokens[0] != tokens[1]).any()
+    assert len(np.unique(tokens[0])) > 4
+
+
+@pytest.mark.parametrize("freed", [1, 3, None, MAX_LATENTS - 1])
+def test_exact_caches_equal_recomputation_at_every_step(freed):
+    model, ids = tiny_ar.shared_lm(), tiny_ar.ids(2, 11)
+    count = 40 if freed == 3 else 15  # past the longest context once
+    new = new_tokens(
+        model, ids, count, num_latents=3, use_cache="exact", freed_latents=freed
+    )
+    tokens, begin, latents = np.concatenate([ids, new], axis=1), 0, 3
+    for drawn in range(count):
+        end = 11 + drawn
+        token = expected_token(model, tokens[:, begin:end], latents, drawn)
+        np.testing.assert_array_equal(token, tokens[:, end], err_msg=f"step {drawn}")
+        latents += 1
+        if latents > MAX_LATENTS:
+            latents = MAX_LATENTS - (freed or MAX_LATENTS // 4)
+            begin = max(begin, end + 1 - (MAX_LENGTH - (MAX_LATENTS - latents)))
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_prompts_of_different_lengths_are_each_alone(policy):
+    model = tiny_ar.shared_lm()
+    lengths, longest, count = (11, 4, 7), 11, 12
+    prompts = [tiny_ar.ids(1, n, seed=n) for n in lengths]
+    rows = [np.pad(p, ((0, 0), (longest - p.shape[1], 0))) for p in prompts]
+    masks = [np.pad(np.ones_like(p), ((0, 0), (longest - p.shape[1], 0))) for p in prompts]
+    options = {"num_latents": 3, "sampler": Greedy(), "use_cache": policy}
+    together = generate(
+        model, np.concatenate(rows), np.concatenate(masks), count, **options
+    )
+    for prompt, row in zip(prompts, together, strict=True):
+        alone = new_tokens(model, prompt, count, **options)
+        np.testing.assert_array_equal(alone[0], row)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_generation_goes_past_the_longest_context(policy):
+    model, ids = tiny_ar.shared_lm(), tiny_ar.ids(1, MAX_LENGTH)
+    new = new_tokens(model, ids, 12, num_latents=MAX_LATENTS, use_cache=policy)
+    assert new.shape == (1, 12)
+    first = expected_token(model, ids, MAX_LATENTS, 0)
+    np.testing.assert_array_equal(new[:, 0], first)
+    if policy is False:  # the whole window slides
+        window = np.concatenate([ids, new], axis=1)[:, 5 : 5 + MAX_LENGTH]
+        token = expected_token(model, window, MAX_LATENTS, 5)
+        np.testing.assert_array_equal(new[:, 5], token)
+
+
+@pytest.mark.parametrize("num_latents", range(1, MAX_LATENTS + 1))
+def test_any_number_of_latents_to_begin_with(num_latents):
+    model, ids = tiny_ar.shared_lm(), tiny_ar.ids(2, 11)
+    new = new_tokens(model, ids, 1, num_latents=num_latents)
+    token = expected_token(model, ids, num_latents, 0)
+    np.testing.assert_array_equal(new[:, 0], token)
+
+
+@pytest.mark.parametrize("length", [1, 2, MAX_LATENTS, MAX_LATENTS + 1, MAX_LENGTH - 1])
+def test_prompts_of_every_length_from_one_token(length):
+    """A3: prefixes from none to the longest, fewer tokens than latents included."""
+    model, ids = tiny_ar.shared_lm(), tiny_ar.ids(2, length)
+    fewest = max(1, length - (MAX_LENGTH - MAX_LATENTS))
+    for num_latents in {fewest, min(length, MAX_LATENTS)}:
+        rolling = new_tokens(model, ids, 1, num_latents=num_latents)
+        recomputed = new_tokens(model, ids, 1, num_latents=num_latents, use_cache=False)
+        np.testing.assert_array_equal(rolling, recomputed)
