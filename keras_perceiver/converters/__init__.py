@@ -1,12 +1,14 @@
 """Public checkpoints of other Perceiver libraries, read and written by weight tables.
 
-`keras_perceiver.presets.load(folder)` reads them; `to_huggingface` writes.
+`keras_perceiver.presets.load(folder)` reads them; `to_huggingface` and `to_krasserm`
+write.
 """
 
 from keras_perceiver.converters import huggingface, krasserm, krasserm_ar
+from keras_perceiver.converters.to_krasserm import to_krasserm
 from keras_perceiver.converters.to_transformers import to_huggingface
 
-__all__ = ["describe", "to_huggingface"]
+__all__ = ["describe", "to_huggingface", "to_krasserm"]
 
 SOURCES = {
     "perceiver": huggingface.describe,

@@ -32,6 +32,35 @@ MODEL = {
     "abs_pos_emb": True,
     "init_scale": 0.02,
 }
+# Our names of these.
+OPTIONS = {
+    "vocab_size": "vocab_size",
+    "max_length": "max_seq_len",
+    "channels": "num_channels",
+    "learned_positions": "abs_pos_emb",
+    "output_norm": "output_norm",
+    "output_bias": "output_bias",
+    "init_scale": "init_scale",
+    "max_latents": "max_latents",
+    "num_layers": "num_self_attention_layers",
+    "num_rotary_layers": "num_self_attention_rotary_layers",
+    "prefix_dropout": "cross_attention_dropout",
+    "remat": "activation_checkpointing",
+}
+ATTENTION_OPTIONS = {
+    "num_heads": "num_heads",
+    "widening_factor": "self_attention_widening_factor",
+    "dropout": "post_attention_dropout",
+    "residual_dropout": "residual_dropout",
+    "heads_at_once": "max_heads_parallel",
+}
+# What that library calls each kind of model, and we.
+MODEL_TYPES = {
+    "CausalLM": "perceiver-ar-causal-language-model",
+    "SymbolicAudioLM": "perceiver-ar-symbolic-audio-model",
+}
+# A buffer: computed from the config, but in the file.
+FREQUENCIES = "backend_model.input_adapter.frq_pos_encoding.inv_freq"
 
 
 def causal_lm(folder, config):
@@ -73,26 +102,11 @@ def _form(class_name, config):
     return {
         "class_name": class_name,
         "config": {
-            "vocab_size": model["vocab_size"],
-            "max_length": model["max_seq_len"],
-            "channels": model["num_channels"],
-            "learned_positions": model["abs_pos_emb"],
-            "output_norm": model["output_norm"],
-            "output_bias": model["output_bias"],
-            "init_scale": model["init_scale"],
-            "max_latents": model["max_latents"],
-            "num_layers": model["num_self_attention_layers"],
-            "num_rotary_layers": model["num_self_attention_rotary_layers"],
-            "prefix_dropout": model["cross_attention_dropout"],
-            "remat": model["activation_checkpointing"],
+            **{ours: model[theirs] for ours, theirs in OPTIONS.items()},
             "attention": {
                 "class_name": "AttentionSpec",
                 "config": {
-                    "num_heads": model["num_heads"],
-                    "widening_factor": widening,
-                    "dropout": model["post_attention_dropout"],
-                    "residual_dropout": model["residual_dropout"],
-                    "heads_at_once": model["max_heads_parallel"],
+                    ours: model[theirs] for ours, theirs in ATTENTION_OPTIONS.items()
                 },
             },
         },
@@ -131,4 +145,4 @@ def _layer(ours, theirs, norms):
 
 
 def _is_buffer(name):
-    return name.endswith(".inv_freq")
+    return name == FREQUENCIES

@@ -57,7 +57,7 @@ def to_huggingface(model, folder):
             settings = _image_processor(model)
             write_json(os.path.join(fresh, "preprocessor_config.json"), settings)
         else:
-            _write_tokenizer(model.preprocessor, fresh)
+            write_tokenizer(model.preprocessor, fresh)
         # Without this mark, transformers refuses the file.
         write_tensors(os.path.join(fresh, "model.safetensors"), tensors, {"format": "pt"})
 
@@ -218,12 +218,14 @@ def _channels(encoder, architecture):
     )
 
 
-def _write_tokenizer(preprocessor, folder):
+def write_tokenizer(preprocessor, folder):
+    """Files of a text preprocessor's tokenizer that transformers reads, if it can."""
     tokenizer = preprocessor and preprocessor.tokenizer
     if isinstance(tokenizer, ByteTokenizer):
         settings = {
             "tokenizer_class": "PerceiverTokenizer",
             "model_max_length": preprocessor.max_length,
+            "padding_side": preprocessor.padding_side,
         }
         write_json(os.path.join(folder, "tokenizer_config.json"), settings)
     elif isinstance(tokenizer, JsonTokenizer):

@@ -10,9 +10,12 @@ import pytest
 from keras import ops
 
 import keras_perceiver as kp
+import tiny_ar
+import tiny_text
 from keras_perceiver.files import TensorFile
 from keras_perceiver.generation import forward, generate
 from keras_perceiver.generation.loop import compiled, program
+from keras_perceiver.layers import AttentionSpec
 from tolerances import PARITY
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
@@ -119,6 +122,70 @@ def test_golden_steps_go_past_every_limit():
     assert any(slides)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_the_way_back_gives_the_same_files(name, tmp_path):
+    kp.converters.to_krasserm(kp.presets.load(GOLDEN / name), tmp_path / "back")
+    theirs, ours = GOLDEN / name, tmp_path / "back"
+    configs = [json.loads((f / "config.json").read_text()) for f in (theirs, ours)]
+    assert configs[0] == configs[1]
+    expected, received = (TensorFile(f / "model.safetensors") for f in (theirs, ours))
+    assert expected.shapes == received.shapes
+    for tensor in expected.shapes:
+        np.testing.assert_allclose(
+            received.read(tensor), expected.read(tensor), rtol=1e-6, err_msg=tensor
+        )
+    again = kp.presets.load(ours)
+    weights = [x.numpy() for x in again.weights]
+    for one, other in zip(kp.presets.load(theirs).weights, weights, strict=True):
+        np.testing.assert_array_equal(one.numpy(), other)
+
+
+@pytest.mark.one_backend
+def test_settings_and_tokenizer_go_along(tmp_path):
+    model = tiny_ar.causal_lm(
+        attention=AttentionSpec(num_heads=2, residual_dropout=0.1, heads_at_once=1),
+        num_rotary_layers=-1,
+        prefix_dropout=0.25,
+        remat=True,
+    )
+    kp.converters.to_krasserm(model, tmp_path / "back")
+    again = kp.presets.load(tmp_path / "back")
+    stack = again.get_layer("stack")
+    options = {**model.get_layer("stack").get_config(), "name": "", "dtype": ""}
+    assert {**stack.get_config(), "name": "", "dtype": ""} == options
+    assert again.preprocessor.get_config() == model.preprocessor.get_config()
+    tokenizer = json.loads((tmp_path / "back" / "tokenizer_config.json").read_text())
+    assert tokenizer["padding_side"] == "left"
+
+
+@pytest.mark.one_backend
+@pytest.mark.parametrize(
+    ("spec", "options", "match"),
+    [
+        ({"qk_channels": 8}, {}, "needs qk_channels = 16. Received: 8"),
+        ({"v_channels": 32}, {}, "needs v_channels = 16. Received: 32"),
+        ({"activation": "gelu_tanh"}, {}, "needs activation = gelu. Received: gelu_tanh"),
+        ({}, {"rotary_fraction": 1.0}, "needs rotary_fraction = 0.5. Received: 1.0"),
+    ],
+)
+def test_what_that_library_does_not_have_is_refused(spec, options, match, tmp_path):
+    attention = AttentionSpec(num_heads=2, **spec)
+    model = tiny_ar.causal_lm(attention=attention, num_layers=1, **options)
+    with pytest.raises(ValueError, match=match):
+        kp.converters.to_krasserm(model, tmp_path / "back")
+    assert not (tmp_path / "back").exists()
+
+
+@pytest.mark.one_backend
+def test_weights_and_models_of_other_kinds_are_refused(tmp_path):
+    model = tiny_ar.causal_lm(num_layers=1)
+    model.get_layer("stack").layers[0].mlp_out.enable_lora(2)
+    with pytest.raises(ValueError, match="no place for the weights.*lora"):
+        kp.converters.to_krasserm(model, tmp_path / "back")
+    with pytest.raises(ValueError, match="must be one of.*CausalLM.*Received: MaskedLM"):
+        kp.converters.to_krasserm(tiny_text.masked_lm(), tmp_path / "back")
+
+
 @pytest.mark.one_backend
 @pytest.mark.parametrize("name", NAMES)
 def test_every_tensor_is_used(name):
@@ -135,6 +202,7 @@ def test_every_tensor_is_used(name):
         ("rope_base", 500, "`model_config`.*unknown keys.*rope_base"),
         ("cross_attention_widening_factor", 2, "must equal.*Received: 2 and 4"),
         ("num_self_attention_layers", 10**9, "`num_layers` must not exceed"),
+        ("vocab_size", 60, "does not fit `token_embedding"),
         ("num_heads", "4", "`num_heads` must be a positive integer"),
         ("max_latents", 25, "`max_latents` must not exceed `max_length`"),
         ("num_self_attention_rotary_layers", 3, "must lie between -1 and num_layers=2"),
@@ -146,4 +214,14 @@ def test_configs_that_are_not_understood_are_refused(folder, key, value, match):
     config["model_config"][key] = value
     path.write_text(json.dumps(config))
     with pytest.raises(ValueError, match=match):
+        kp.presets.load(folder)
+
+
+@pytest.mark.one_backend
+def test_audio_of_another_vocabulary_is_refused(tmp_path):
+    folder = pathlib.Path(shutil.copytree(GOLDEN / "symbolic_audio", tmp_path / "model"))
+    config = json.loads((folder / "config.json").read_text())
+    config["model_config"]["vocab_size"] = 400
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="`vocab_size`.*must be 389.*Received: 400"):
         kp.presets.load(folder)
