@@ -42,6 +42,7 @@ class Attention(Configured, DropoutSeeds, keras.layers.Layer):
         heads_at_once: process heads in groups of this many to bound memory; None
             for all at once.
         init_scale: standard deviation of the kernels' initial values.
+        output_gain: factor on that of the output projection.
 
     Call arguments:
         query: `[B, N, F]`, or `[1, N, F]` if all examples ask the same.
@@ -83,6 +84,7 @@ class Attention(Configured, DropoutSeeds, keras.layers.Layer):
         dropout=0.0,
         heads_at_once=None,
         init_scale=0.02,
+        output_gain=1.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -98,6 +100,7 @@ class Attention(Configured, DropoutSeeds, keras.layers.Layer):
         self.dropout = dropout
         self.heads_at_once = heads_at_once
         self.init_scale = init_scale
+        self.output_gain = output_gain
         self.supports_masking = True
         self._make_seeds(dropout)
 
@@ -115,11 +118,13 @@ class Attention(Configured, DropoutSeeds, keras.layers.Layer):
         check_heads("qk_channels", qk_channels, self.num_heads)
         check_heads("v_channels", v_channels, self.num_heads)
 
-        def dense(name, channels, use_bias, input_shape):
+        def dense(name, channels, use_bias, input_shape, gain=1.0):
             layer = Dense(
                 channels,
                 use_bias=use_bias,
-                kernel_initializer=keras.initializers.RandomNormal(0.0, self.init_scale),
+                kernel_initializer=keras.initializers.RandomNormal(
+                    0.0, self.init_scale * gain
+                ),
                 dtype=self.dtype_policy,
                 name=name,
             )
@@ -132,7 +137,11 @@ class Attention(Configured, DropoutSeeds, keras.layers.Layer):
         output_channels = self.output_channels or query_shape[-1]
         # `output` is taken: a read-only property of every Keras layer.
         self.output_dense = dense(
-            "output", output_channels, self.output_bias, (*query_shape[:-1], v_channels)
+            "output",
+            output_channels,
+            self.output_bias,
+            (*query_shape[:-1], v_channels),
+            self.output_gain,
         )
         super().build(query_shape)
 

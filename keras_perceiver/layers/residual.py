@@ -45,6 +45,7 @@ class ResidualAttention(Configured, DropoutSeeds, keras.layers.Layer):
             dropout=spec.dropout,
             heads_at_once=spec.heads_at_once,
             init_scale=self.init_scale,
+            output_gain=spec.residual_gain,
             dtype=policy,
             name="attention",
         )
@@ -57,11 +58,16 @@ class ResidualAttention(Configured, DropoutSeeds, keras.layers.Layer):
             Dense(
                 units,
                 use_bias=self.mlp_bias,
-                kernel_initializer=keras.initializers.RandomNormal(0.0, self.init_scale),
+                kernel_initializer=keras.initializers.RandomNormal(
+                    0.0, self.init_scale * gain
+                ),
                 dtype=policy,
                 name=name,
             )
-            for name, units in (("mlp_in", hidden), ("mlp_out", channels))
+            for name, units, gain in (
+                ("mlp_in", hidden, 1.0),
+                ("mlp_out", channels, spec.residual_gain),
+            )
         )
         self.mlp_in.build(query_shape)
         self.mlp_out.build((*query_shape[:-1], hidden))

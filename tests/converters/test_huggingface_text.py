@@ -89,7 +89,7 @@ def test_the_tokenizer_goes_along(tmp_path):
     spec = AttentionSpec(num_heads=8, qk_channels=256, v_channels=8)
     model = kp.models.MaskedLM(
         tiny_text.encoder(
-            cross_attention=AttentionSpec(qk_channels=8, v_channels=12, num_heads=2)
+            cross_attention=AttentionSpec(qk_channels=8, v_channels=16, num_heads=2)
         ),
         cross_attention=spec,
     )

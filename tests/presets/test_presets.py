@@ -172,7 +172,7 @@ def test_what_a_preset_cannot_express_is_refused(tmp_path):
     inputs = keras.Input((5, 4, 1))
     latents = keras.layers.Reshape((20, 1))(inputs)
     foreign = keras.Model(inputs, latents)
-    foreign.image_shape = (5, 4, 1)
+    foreign.checked_preprocessor = tiny_model().encoder.checked_preprocessor
     lora = tiny_model()
     lora.get_layer("logits").enable_lora(2)
     for model, match in (
