@@ -58,15 +58,13 @@ class ResidualAttention(Configured, DropoutSeeds, keras.layers.Layer):
             Dense(
                 units,
                 use_bias=self.mlp_bias,
-                kernel_initializer=keras.initializers.RandomNormal(
-                    0.0, self.init_scale * gain
-                ),
+                kernel_initializer=keras.initializers.RandomNormal(0.0, scale),
                 dtype=policy,
                 name=name,
             )
-            for name, units, gain in (
-                ("mlp_in", hidden, 1.0),
-                ("mlp_out", channels, spec.residual_gain),
+            for name, units, scale in (
+                ("mlp_in", hidden, self.init_scale),
+                ("mlp_out", channels, self.init_scale * spec.residual_gain),
             )
         )
         self.mlp_in.build(query_shape)
