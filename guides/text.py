@@ -6,10 +6,10 @@
 # prose. The text is CPython's own documentation, which comes with every Python; nothing is
 # downloaded. It runs on TensorFlow, JAX or PyTorch (environment variable `KERAS_BACKEND`).
 #
-# Expected: about 2.0 nats a hidden byte on held-out topics, where frequencies alone give 3.3;
-# and a frozen encoder that tells code from prose 96 % of the time, an untrained one 91 %. A
-# small corpus (300,000 bytes) and a small model: words, not understanding. Time: 8 minutes
-# of processor time on JAX.
+# Expected: about 2.0 nats a hidden byte on held-out topics, where frequencies alone give
+# 3.3; and a frozen encoder that tells code from prose 96 % of the time, an untrained one
+# 91 %. A small corpus (300,000 bytes) and a small model: words, not understanding. Time: 8
+# minutes of processor time on JAX.
 
 # %%
 import os
