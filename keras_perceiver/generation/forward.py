@@ -85,6 +85,12 @@ def step(model, token_ids, cache):
     Returns:
         `(logits [B, V], cache)`.
     """
+    x, cache = read_token(model, token_ids, cache)
+    return logits_of(model, x)[:, 0], cache
+
+
+def read_token(model, token_ids, cache):
+    """As `step`, but the last layer's output `[B, 1, D]` instead of logits."""
     stack = model.get_layer("stack")
     cache = dict(cache)
     position = cache["position"]
@@ -117,7 +123,7 @@ def step(model, token_ids, cache):
     cache |= {"self_key": keys, "self_value": values, "position": position + 1}
     cache["cross_slot"] = (slot + 1) % cache["cross_mask"].shape[1]
     cache["self_slot"] = (own + 1) % cache["self_mask"].shape[1]
-    return logits_of(model, x)[:, 0], cache
+    return x, cache
 
 
 def recompute(model, token_ids, padding_mask, num_latents):

@@ -6,9 +6,7 @@ from keras import ops
 
 from keras_perceiver.generation import samplers
 from keras_perceiver.generation.loop import program, seed_of
-
-# Prompts are padded to multiples of this, so that few sizes are compiled.
-BUCKET = 64
+from keras_perceiver.generation.prompts import bucket, check, pad_left
 
 
 def generate(model, token_ids, padding_mask, max_new_tokens, **options):
@@ -74,6 +72,13 @@ def stream(
         seed = int(np.random.default_rng().integers(2**31))
     run = Run(model, samplers.get(sampler), tuple(stop_ids), seed, chunk, freed)
     policy = policies[use_cache]
+    if isinstance(run.sampler, samplers.Search):
+        if use_cache is not True:
+            raise ValueError(
+                "`use_cache` must be True with a sampler that weighs several "
+                f"continuations. Received: use_cache={use_cache!r}"
+            )
+        policy = _searched
     yield from policy(run, token_ids, padding_mask, max_new_tokens, num_latents)
 
 
@@ -90,18 +95,23 @@ class Run:
         self.chunk = chunk
         self.freed = freed
 
-    def prefill(self, token_ids, padding_mask, num_latents, window):
-        """Logits and cache after a prompt, which is padded to a common size."""
-        size = min(_bucket(token_ids.shape[1]), window)
-        token_ids, padding_mask = (_pad_left(x, size) for x in (token_ids, padding_mask))
-        run = program(self.model, "prefill", num_latents, window)
-        return run(ops.convert_to_tensor(token_ids), ops.convert_to_tensor(padding_mask))
+    def padded(self, token_ids, padding_mask, more):
+        """A prompt as tensors of a common size, and a window with room for `more`."""
+        size = bucket(token_ids.shape[1])
+        window = min(size + bucket(more), self.model.max_length)
+        size = min(size, window)
+        return *(_tensor(pad_left(x, size)) for x in (token_ids, padding_mask)), window
+
+    def prefill(self, token_ids, padding_mask, num_latents, more):
+        """Logits and cache after a prompt, with room for `more` tokens."""
+        *prompt, window = self.padded(token_ids, padding_mask, more)
+        return program(self.model, "prefill", num_latents, window)(*prompt)
 
     def decode(self, logits, cache, finished, drawn, steps):
         """Parts of the next `steps` tokens, and the state after each."""
         while steps > 0:
             count = min(steps, self.chunk or steps)
-            size = self.chunk or _bucket(count)
+            size = self.chunk or bucket(count)
             run = program(self.model, "decode", self.sampler, self.stop_ids, size)
             ids, logits, cache, finished, done = run(
                 logits, cache, finished, self.seed, _int(drawn), _int(count)
@@ -121,12 +131,28 @@ class Run:
 
 def _rolling(run, token_ids, padding_mask, max_new_tokens, num_latents):
     """Caches roll: the oldest position makes room for the newest."""
-    length = token_ids.shape[1]
-    window = min(_bucket(length) + _bucket(max_new_tokens), run.model.max_length)
-    logits, cache = run.prefill(token_ids, padding_mask, num_latents, window)
+    logits, cache = run.prefill(token_ids, padding_mask, num_latents, max_new_tokens)
     finished = ops.zeros((len(token_ids),), dtype="bool")
     for ids, _ in run.decode(logits, cache, finished, 0, max_new_tokens):
         yield ids
+
+
+def _searched(run, token_ids, padding_mask, max_new_tokens, num_latents):
+    """Beam or contrastive search on rolling caches: all tokens at once."""
+    token_ids, padding_mask, window = run.padded(token_ids, padding_mask, max_new_tokens)
+    search = program(
+        run.model,
+        "search",
+        run.sampler.sampler,
+        run.stop_ids,
+        max_new_tokens,
+        num_latents,
+        window,
+    )
+    ids = ops.convert_to_numpy(search(token_ids, padding_mask))
+    ended = np.cumsum(np.isin(ids, run.stop_ids), axis=1)  # [B, new]
+    after = np.pad(ended, ((0, 0), (1, 0)))[:, :-1] > 0
+    yield np.where(after, 0, ids)[:, ~after.all(axis=0)]
 
 
 def _recomputed(run, token_ids, padding_mask, max_new_tokens, num_latents):
@@ -136,9 +162,9 @@ def _recomputed(run, token_ids, padding_mask, max_new_tokens, num_latents):
     recompute = program(model, "recompute")
     for drawn in range(max_new_tokens):
         window = [x[:, -model.max_length :] for x in (token_ids, padding_mask)]
-        size = min(_bucket(window[0].shape[1]), model.max_length)
+        size = min(bucket(window[0].shape[1]), model.max_length)
         latents = min(num_latents + drawn, model.max_latents)
-        logits = recompute(*(_tensor(_pad_left(x, size)) for x in window), _int(latents))
+        logits = recompute(*(_tensor(pad_left(x, size)) for x in window), _int(latents))
         ids, finished = run.draw(logits, finished, drawn)
         yield ids[:, None]
         if all_finished(finished):
@@ -157,8 +183,7 @@ def _exact(run, token_ids, padding_mask, max_new_tokens, num_latents):
         room = model.max_latents - num_latents
         keep = model.max_length - room
         token_ids, padding_mask = token_ids[:, -keep:], padding_mask[:, -keep:]
-        window = min(_bucket(token_ids.shape[1]) + _bucket(room), model.max_length)
-        logits, cache = run.prefill(token_ids, padding_mask, num_latents, window)
+        logits, cache = run.prefill(token_ids, padding_mask, num_latents, room)
         state = (logits, cache, finished)
         for part in run.decode(*state, drawn, min(room, max_new_tokens - drawn)):
             ids, state = part
@@ -180,58 +205,9 @@ def _exact(run, token_ids, padding_mask, max_new_tokens, num_latents):
         num_latents = model.max_latents - run.freed
 
 
-def check(model, token_ids, padding_mask, num_latents):
-    """Prompts as int32 arrays, checked.
-
-    Raises:
-        ValueError: an empty prompt or one that is too long, ids out of the
-            vocabulary, padding on the right, or `num_latents` out of range.
-    """
-    token_ids, padding_mask = (np.asarray(x) for x in (token_ids, padding_mask))
-    if token_ids.ndim != 2 or token_ids.shape != padding_mask.shape or not token_ids.size:
-        raise ValueError(
-            "`prompts` must hold at least one token each, `token_ids` and `padding_mask` "
-            f"being of shape [B, S]. Received: {token_ids.shape} and {padding_mask.shape}"
-        )
-    length = token_ids.shape[1]
-    if (
-        token_ids.dtype.kind not in "iu"
-        or token_ids.min() < 0
-        or token_ids.max() >= model.vocab_size
-    ):
-        raise ValueError(
-            f"`prompts` must be token ids from 0 to {model.vocab_size - 1}. Received: "
-            f"dtype={token_ids.dtype}, from {token_ids.min()} to {token_ids.max()}"
-        )
-    padding_mask = (padding_mask != 0).astype("int32")
-    if (np.diff(padding_mask, axis=1) < 0).any() or not padding_mask[:, -1].all():
-        raise ValueError("`prompts` must hold a token each, and be padded on the left.")
-    if length > model.max_length:
-        raise ValueError(
-            f"`prompts` must not be longer than max_length={model.max_length}. "
-            f"Received: {length} tokens"
-        )
-    fewest = max(1, length - (model.max_length - model.max_latents))
-    most = min(length, model.max_latents)
-    if not fewest <= num_latents <= most:
-        raise ValueError(
-            f"`num_latents` must lie between {fewest} and {most} for a prompt of {length} "
-            f"tokens. Received: num_latents={num_latents}"
-        )
-    return token_ids.astype("int32"), padding_mask
-
-
 def all_finished(finished):
     """Whether every row has drawn a stop token."""
     return bool(ops.convert_to_numpy(ops.all(finished)))
-
-
-def _bucket(length):
-    return -(-length // BUCKET) * BUCKET
-
-
-def _pad_left(x, size):
-    return np.pad(x, ((0, 0), (size - x.shape[1], 0)))
 
 
 def _tensor(x):

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_perceiver.generation import forward
+from keras_perceiver.generation import search as search_module
 
 
 def program(model, name, *static):
@@ -63,6 +64,11 @@ def prefill(model, num_latents, window, token_ids, padding_mask):
 def recompute(model, token_ids, padding_mask, num_latents):
     """See `forward.recompute`."""
     return forward.recompute(model, token_ids, padding_mask, num_latents)
+
+
+def search(model, *args):
+    """See `search.search`."""
+    return search_module.search(model, *args)
 
 
 def draw(model, sampler, stop_ids, logits, finished, seed):

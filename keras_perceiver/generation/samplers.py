@@ -1,6 +1,8 @@
 """From logits to the next token."""
 
+import copy
 import dataclasses
+import functools
 
 from keras import ops, random
 
@@ -61,48 +63,65 @@ class FromKerasNLP:
 
     def __call__(self, logits, seed):
         """Ids `[B]` int32, of logits `[B, V]` and a seed tensor."""
-        # Its own generator is a variable, which a compiled loop could not carry.
-        self.sampler.seed_generator = FixedSeed(seed)
-        probabilities = self.sampler.compute_probabilities(logits)
-        return ops.cast(self.sampler.get_next_token(probabilities), "int32")
+        sampler = copy.copy(self.sampler)
+        # Its own generator is a variable, which a compiled loop could not carry; and
+        # it would keep the one that it is given, were it set in the usual way.
+        vars(sampler)["seed_generator"] = FixedSeed(seed)
+        probabilities = sampler.compute_probabilities(logits)
+        return ops.cast(sampler.get_next_token(probabilities), "int32")
+
+
+@dataclasses.dataclass(frozen=True)
+class Search:
+    """A sampler of keras-nlp that weighs several continuations: see `search`."""
+
+    sampler: object
 
 
 OWN = {"greedy": Greedy, "top_k": TopK}
+SEARCHES = ("BeamSampler", "ContrastiveSampler")
 
 
 def get(sampler):
-    """A function from logits `[B, V]` and a seed tensor to ids `[B]`.
+    """A function from logits `[B, V]` and a seed tensor to ids `[B]`, or a `Search`.
 
     Args:
         sampler: "greedy" or "top_k"; the name of a sampler of keras-nlp ("random",
-            "top_p", ...), which needs that package; or an object, of these or of
-            one's own.
+            "top_p", "beam", "contrastive"), which needs that package; or an object,
+            of these or of one's own.
 
     Raises:
-        ValueError: an unknown name, or a sampler that keeps several continuations.
+        ValueError: an unknown name, or a sampler that does not return one
+            continuation.
         ImportError: a name of keras-nlp's, which is not installed.
     """
     if isinstance(sampler, str):
-        if sampler in OWN:
-            return OWN[sampler]()
-        from keras_nlp import samplers
-
-        try:
-            sampler = samplers.get(sampler)
-        except ValueError as error:
-            raise ValueError(
-                f"`sampler` must be one of {sorted(OWN)} or the name of a sampler of "
-                f"keras-nlp. Received: sampler={sampler!r} ({error})"
-            ) from None
+        return OWN[sampler]() if sampler in OWN else _named(sampler)
     if hasattr(sampler, "compute_probabilities"):
-        if type(sampler).__name__ in ("BeamSampler", "ContrastiveSampler"):
+        if type(sampler).__name__ == "SpeculativeSampler" or getattr(
+            sampler, "return_all_beams", False
+        ):
             raise ValueError(
-                "`sampler` must draw one token at a time. Received: "
+                "`sampler` must return one continuation, of this model alone. Received: "
                 f"{type(sampler).__name__}"
             )
-        return FromKerasNLP(sampler)
+        searches = type(sampler).__name__ in SEARCHES
+        return Search(sampler) if searches else FromKerasNLP(sampler)
     if not callable(sampler):
         raise ValueError(
             f"`sampler` must be a name or a sampler. Received: sampler={sampler!r}"
         )
     return sampler
+
+
+@functools.cache  # one object a name: programs are compiled for the object
+def _named(name):
+    from keras_nlp import samplers
+
+    try:
+        return get(samplers.get(name))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"`sampler` must be one of {sorted(OWN)} or the name of a sampler of "
+            f"keras-nlp. Received: sampler={name!r} ({error})"
+        ) from None

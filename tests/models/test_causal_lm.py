@@ -28,7 +28,7 @@ def trained(model, token_ids, mask):
 
 def logits_of(model, function, token_ids):
     """Under the same seeds, whatever was drawn before."""
-    assert tiny_ar.reset_seeds(model) == 3
+    assert tiny_ar.reset_seeds(model) >= 3  # cross-attention, layer, prefix
     arrays = (ops.convert_to_tensor(x) for x in (token_ids, np.ones_like(token_ids)))
     return contract.as_numpy(function(*arrays))
 

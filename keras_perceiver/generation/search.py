@@ -1,0 +1,63 @@
+"""Beam and contrastive search, by keras-nlp's own loops over this library's caches."""
+
+from keras import ops
+
+from keras_perceiver.generation import forward
+
+SLOTS = ("cross_slot", "self_slot")
+
+
+def search(model, sampler, stop_ids, count, num_latents, window, token_ids, padding_mask):
+    """Tokens that follow prompts, by a sampler that weighs several continuations.
+
+    Contrastive search compares candidates with the prompt's last token and with what
+    came after it: there are no hidden states of the prefix.
+
+    Args:
+        model: a `CausalSequenceModel`.
+        sampler: a `BeamSampler` or `ContrastiveSampler` of keras-nlp.
+        stop_ids: ids that finish a row.
+        count: how many tokens to generate.
+        num_latents: see `forward.prefill`.
+        window: see `forward.prefill`.
+        token_ids: `[B, S]`, padded on the left.
+        padding_mask: `[B, S]`.
+
+    Returns:
+        int32 `[B, count]`; what follows a stop token in a row means nothing.
+    """
+    _, cache = forward.prefill(model, token_ids, padding_mask, num_latents, window)
+    # The loop reads a token, then draws the next: it reads the prompt's last one again,
+    # into the same slots.
+    batch = ops.shape(token_ids)[0]
+    back = {"cross_slot": window, "self_slot": model.max_latents}
+    cache |= {name: (cache[name] - 1) % size for name, size in back.items()}
+    cache["position"] = cache["position"] - 1
+
+    def read(prompt, cache, index):
+        token = ops.take(prompt, index - 1, axis=1)
+        x, cache = forward.read_token(model, token, _slots(cache, lambda slot: slot[0]))
+        # The sampler repeats and selects rows of every array.
+        rows = ops.shape(token)[0]
+        cache = _slots(cache, lambda slot: ops.broadcast_to(slot, (rows,)))
+        return forward.logits_of(model, x)[:, 0], x[:, 0], cache
+
+    cache = _slots(cache, lambda slot: ops.broadcast_to(slot, (batch,)))
+    zeros = ops.zeros((batch, count), dtype="int32")
+    prompt = ops.concatenate([token_ids[:, -1:], zeros], axis=1)
+    given = ops.arange(1 + count)[None] < 1  # not a stop token that was drawn
+    _, hidden, _ = read(prompt, cache, 1)
+    tokens = sampler(
+        next=read,
+        prompt=prompt,
+        cache=cache,
+        index=1,
+        mask=ops.broadcast_to(given, (batch, 1 + count)),
+        stop_token_ids=stop_ids or None,
+        hidden_states=ops.pad(hidden[:, None], [[0, 0], [0, count], [0, 0]]),
+    )
+    return tokens[:, 1:]
+
+
+def _slots(cache, change):
+    return {**cache, **{name: change(cache[name]) for name in SLOTS}}
