@@ -19,6 +19,7 @@ stored, so a ring never has to be shifted.
 import keras
 from keras import ops
 
+from keras_perceiver.generation import token
 from keras_perceiver.ops.masks import attention_bias_mask, zero_masked
 from keras_perceiver.ops.rotary import rotary_angles, shifted_positions
 
@@ -96,33 +97,30 @@ def read_token(model, token_ids, cache):
     position = cache["position"]
     x = embed(model, token_ids[:, None], position[:, None])  # [B, 1, D]
     rotation = rotary_angles(position[:, None], stack.cross.rotary_channels)
-    queries = stack.cross.query_norm(x)
-    key, value = stack.cross.attend.project(queries, None, rotation=rotation)
-    slot = cache["cross_slot"]
-    cache["cross_key"] = write(cache["cross_key"], key, slot)
-    cache["cross_value"] = write(cache["cross_value"], value, slot)
+    slot, own = cache["cross_slot"], cache["self_slot"]
     cache["cross_mask"] = _mark(cache["cross_mask"], slot)
-    x = stack.cross.read(
-        x,
-        queries,
-        (cache["cross_key"], cache["cross_value"]),
-        attention_bias_mask(cache["cross_mask"]),
-        rotation,
-        NO_SEEDS,
-    )
-    own = cache["self_slot"]
     cache["self_mask"] = _mark(cache["self_mask"], own)
-    mask = attention_bias_mask(cache["self_mask"])
-    keys, values = list(cache["self_key"]), list(cache["self_value"])
-    for i, (layer, rotates) in enumerate(stack.rotary_layers):
-        turn = rotation if rotates else None
-        queries = layer.norm(x)
-        key, value = layer.attend.project(queries, None, rotation=turn)
-        keys[i], values[i] = write(keys[i], key, own), write(values[i], value, own)
-        x = layer.read(x, queries, (keys[i], values[i]), mask, NO_SEEDS, rotation=turn)
-    cache |= {"self_key": keys, "self_value": values, "position": position + 1}
-    cache["cross_slot"] = (slot + 1) % cache["cross_mask"].shape[1]
-    cache["self_slot"] = (own + 1) % cache["self_mask"].shape[1]
+    layers = [(stack.cross, stack.cross.query_norm, rotation)]
+    layers += [
+        (layer, layer.norm, rotation if r else None) for layer, r in stack.rotary_layers
+    ]
+    keys = [cache["cross_key"], *cache["self_key"]]
+    values = [cache["cross_value"], *cache["self_value"]]
+    mask = attention_bias_mask(cache["cross_mask"])
+    for i, (layer, norm, turn) in enumerate(layers):
+        queries = token.norm(norm, x)
+        key, value = token.key_and_value(layer.attend, queries, turn)
+        keys[i], values[i] = write(keys[i], key, slot), write(values[i], value, slot)
+        x = x + token.attention(layer.attend, queries, keys[i], values[i], mask, turn)
+        x = token.mlp(layer, x)
+        if i == 0:
+            slot, mask = own, attention_bias_mask(cache["self_mask"])
+    cache["cross_key"], *cache["self_key"] = keys
+    cache["cross_value"], *cache["self_value"] = values
+    cache["position"] = position + 1
+    for kind in ("cross", "self"):
+        size = cache[f"{kind}_mask"].shape[1]
+        cache[f"{kind}_slot"] = (cache[f"{kind}_slot"] + 1) % size
     return x, cache
 
 

@@ -119,9 +119,12 @@ def _named(name):
     from keras_nlp import samplers
 
     try:
-        return get(samplers.get(name))
-    except (KeyError, TypeError, ValueError) as error:
+        found = samplers.get(name)
+    except (KeyError, TypeError, ValueError):
+        found = None
+    if not hasattr(found, "compute_probabilities"):  # a name may come back as it is
         raise ValueError(
             f"`sampler` must be one of {sorted(OWN)} or the name of a sampler of "
-            f"keras-nlp. Received: sampler={name!r} ({error})"
-        ) from None
+            f"keras-nlp. Received: sampler={name!r}"
+        )
+    return get(found)

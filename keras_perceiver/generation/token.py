@@ -1,0 +1,70 @@
+"""One token through a Perceiver AR: the layers' maths, without Keras around each.
+
+For one token, what Keras does around a layer's call takes PyTorch longer than its
+product, and zeroing the masked slots of a cache longer than reading it. Nothing in a
+cache can be NaN: empty slots hold zeros.
+"""
+
+from keras import ops
+
+from keras_perceiver.ops.rotary import rotate
+
+_MASKED = -1e30
+
+
+def attention(layer, x, key, value, mask, rotation):
+    """What an `Attention` layer makes of one token and caches.
+
+    Args:
+        layer: an `Attention`.
+        x: normalised, `[B, 1, D]`.
+        key: `[B, H, W, K]`, rotated.
+        value: `[B, H, W, V]`.
+        mask: bool `[B, 1, 1, W]`, True where a slot holds a token: at least one.
+        rotation: of the token, or None.
+
+    Returns:
+        `[B, 1, E]`.
+    """
+    query = rotate(heads(layer, dense(layer.query_dense, x)), rotation)
+    query = query * query.shape[-1] ** -0.5
+    logits = ops.matmul(query, ops.swapaxes(key, -1, -2))  # [B, H, 1, W]
+    logits = ops.where(mask, ops.cast(logits, "float32"), _MASKED)
+    weights = ops.cast(ops.softmax(logits, axis=-1), value.dtype)
+    out = ops.matmul(weights, value)  # [B, H, 1, V]
+    return dense(layer.output_dense, ops.reshape(out, (-1, 1, out.shape[1] * out.shape[3])))
+
+
+def key_and_value(layer, x, rotation):
+    """Of one token `[B, 1, D]`: `[B, H, 1, K]`, rotated, and `[B, H, 1, V]`."""
+    key, value = (heads(layer, dense(d, x)) for d in (layer.key_dense, layer.value_dense))
+    return rotate(key, rotation), value
+
+
+def mlp(layer, x):
+    """`x` `[B, 1, D]` and what the layer's MLP adds to it."""
+    hidden = layer.activation(dense(layer.mlp_in, norm(layer.mlp_norm, x)))
+    return x + dense(layer.mlp_out, hidden)
+
+
+def heads(layer, x):
+    """`[B, 1, C] -> [B, H, 1, C / H]`: of one token, the same numbers in a row."""
+    return ops.reshape(x, (-1, layer.num_heads, 1, x.shape[-1] // layer.num_heads))
+
+
+def norm(layer, x):
+    """`layer(x)` of a LayerNormalization."""
+    return layer.call(x) if _plain(layer) else layer(x)
+
+
+def dense(layer, x):
+    """`layer(x)` of a Dense: its product alone, unless it is quantized or adapted."""
+    if not _plain(layer) or layer.quantization_mode is not None or layer.lora_enabled:
+        return layer(x)
+    x = ops.matmul(x, layer.kernel.value)
+    return x if layer.bias is None else x + layer.bias.value
+
+
+def _plain(layer):
+    """Whether the layer computes in the type of its weights."""
+    return layer.compute_dtype == layer.variable_dtype
