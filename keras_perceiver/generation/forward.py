@@ -5,15 +5,16 @@ a plain dict of arrays of fixed sizes, batch first:
 
 | key | shape | what it holds |
 |---|---|---|
-| `cross_key`, `cross_value` | `[B, H, W, .]` | of the last W positions, a ring |
+| `cross_key`, `cross_value` | `[B * H, W, .]` | of the last W positions, a ring |
 | `cross_mask` | `[B, W]` int32 | 1 where a slot holds a token |
-| `self_key`, `self_value` | lists of `[B, H, L, .]` | of the last L latents, a ring |
+| `self_key`, `self_value` | lists of `[B * H, L, .]` | of the last L latents, a ring |
 | `self_mask` | `[B, L]` int32 | 1 where a slot holds a latent of a token |
 | `position` | `[B]` int32 | real tokens so far |
 | `cross_slot`, `self_slot` | int32 | the next slot to write |
 
 Softmax does not care about the order of keys, and keys are rotated before they are
-stored, so a ring never has to be shifted.
+stored, so a ring never has to be shifted. Batch and heads are one axis, as in the
+products that read a cache: XLA would copy caches of another shape at each step.
 """
 
 import keras
@@ -62,12 +63,12 @@ def prefill(model, token_ids, padding_mask, num_latents, window):
     size = stack.max_latents
     length = token_ids.shape[1]
     cache = {
-        "cross_key": _fill(cross[0], window, axis=2),
-        "cross_value": _fill(cross[1], window, axis=2),
-        "cross_mask": _fill(ops.cast(padding_mask, "int32"), window, axis=1),
-        "self_key": [_fill(key, size, axis=2) for key, _ in stored],
-        "self_value": [_fill(value, size, axis=2) for _, value in stored],
-        "self_mask": _fill(ops.cast(own_mask, "int32"), size, axis=1),
+        "cross_key": _ring(cross[0], window),
+        "cross_value": _ring(cross[1], window),
+        "cross_mask": _fill(ops.cast(padding_mask, "int32"), window),
+        "self_key": [_ring(key, size) for key, _ in stored],
+        "self_value": [_ring(value, size) for _, value in stored],
+        "self_mask": _fill(ops.cast(own_mask, "int32"), size),
         "position": ops.sum(ops.cast(padding_mask, "int32"), axis=1),
         "cross_slot": ops.convert_to_tensor(length % window, "int32"),
         "self_slot": ops.convert_to_tensor(num_latents % size, "int32"),
@@ -181,12 +182,12 @@ def logits_of(model, x):
 
 
 def write(ring, x, slot):
-    """`ring` `[B, H, W, C]` with `x` `[B, H, 1, C]` in a slot."""
+    """`ring` `[B * H, W, C]` with `x` `[B * H, 1, C]` in a slot."""
     if keras.backend.backend() == "torch":
         # In place: a copy of the cache for each token would take longer than the step.
-        ring[:, :, int(slot)] = x[:, :, 0]
+        ring[:, int(slot)] = x[:, 0]
         return ring
-    return ops.slice_update(ring, (0, 0, slot, 0), x)
+    return ops.slice_update(ring, (0, slot, 0), x)
 
 
 def _mark(mask, slot):
@@ -197,8 +198,13 @@ def _mark(mask, slot):
     return ops.slice_update(mask, (0, slot), ones)
 
 
-def _fill(x, size, axis):
-    """`x` with zeros after it, up to `size` along `axis`."""
+def _ring(x, size):
+    """`x` `[B, H, N, C]` in a ring `[B * H, size, C]`, zeros after it."""
+    return _fill(ops.reshape(x, (-1, *x.shape[2:])), size)
+
+
+def _fill(x, size):
+    """`x` with zeros after it, up to `size` along the second axis."""
     padding = [[0, 0] for _ in x.shape]
-    padding[axis][1] = size - x.shape[axis]
+    padding[1][1] = size - x.shape[1]
     return ops.pad(x, padding)

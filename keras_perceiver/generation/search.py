@@ -1,9 +1,11 @@
 """Beam and contrastive search, by keras-nlp's own loops over this library's caches."""
 
+import keras
 from keras import ops
 
 from keras_perceiver.generation import forward
 
+RINGS = ("cross_key", "cross_value", "self_key", "self_value")
 SLOTS = ("cross_slot", "self_slot")
 
 
@@ -34,15 +36,15 @@ def search(model, sampler, stop_ids, count, num_latents, window, token_ids, padd
     cache |= {name: (cache[name] - 1) % size for name, size in back.items()}
     cache["position"] = cache["position"] - 1
 
+    num_heads = model.get_layer("stack").attention.num_heads
+
     def read(prompt, cache, index):
         token = ops.take(prompt, index - 1, axis=1)
-        x, cache = forward.read_token(model, token, _slots(cache, lambda slot: slot[0]))
-        # The sampler repeats and selects rows of every array.
-        rows = ops.shape(token)[0]
-        cache = _slots(cache, lambda slot: ops.broadcast_to(slot, (rows,)))
+        x, cache = forward.read_token(model, token, _one_axis(cache))
+        cache = _batch_first(cache, ops.shape(token)[0], num_heads)
         return forward.logits_of(model, x)[:, 0], x[:, 0], cache
 
-    cache = _slots(cache, lambda slot: ops.broadcast_to(slot, (batch,)))
+    cache = _batch_first(cache, batch, num_heads)
     zeros = ops.zeros((batch, count), dtype="int32")
     prompt = ops.concatenate([token_ids[:, -1:], zeros], axis=1)
     given = ops.arange(1 + count)[None] < 1  # not a stop token that was drawn
@@ -59,5 +61,22 @@ def search(model, sampler, stop_ids, count, num_latents, window, token_ids, padd
     return tokens[:, 1:]
 
 
-def _slots(cache, change):
-    return {**cache, **{name: change(cache[name]) for name in SLOTS}}
+def _batch_first(cache, rows, num_heads):
+    """The cache as the sampler wants it, which repeats and selects rows of every array."""
+
+    def split(ring):
+        return ops.reshape(ring, (-1, num_heads, *ring.shape[1:]))
+
+    rings = keras.tree.map_structure(split, {name: cache[name] for name in RINGS})
+    slots = {name: ops.broadcast_to(cache[name], (rows,)) for name in SLOTS}
+    return {**cache, **rings, **slots}
+
+
+def _one_axis(cache):
+    """The inverse of `_batch_first`."""
+
+    def join(ring):
+        return ops.reshape(ring, (-1, *ring.shape[2:]))
+
+    rings = keras.tree.map_structure(join, {name: cache[name] for name in RINGS})
+    return {**cache, **rings, **{name: cache[name][0] for name in SLOTS}}

@@ -18,8 +18,8 @@ def attention(layer, x, key, value, mask, rotation):
     Args:
         layer: an `Attention`.
         x: normalised, `[B, 1, D]`.
-        key: `[B, H, W, K]`, rotated.
-        value: `[B, H, W, V]`.
+        key: `[B * H, W, K]`, rotated.
+        value: `[B * H, W, V]`.
         mask: bool `[B, 1, 1, W]`, True where a slot holds a token: at least one.
         rotation: of the token, or None.
 
@@ -27,18 +27,24 @@ def attention(layer, x, key, value, mask, rotation):
         `[B, 1, E]`.
     """
     query = rotate(heads(layer, dense(layer.query_dense, x)), rotation)
-    query = query * query.shape[-1] ** -0.5
-    logits = ops.matmul(query, ops.swapaxes(key, -1, -2))  # [B, H, 1, W]
-    logits = ops.where(mask, ops.cast(logits, "float32"), _MASKED)
-    weights = ops.cast(ops.softmax(logits, axis=-1), value.dtype)
-    out = ops.matmul(weights, value)  # [B, H, 1, V]
-    return dense(layer.output_dense, ops.reshape(out, (-1, 1, out.shape[1] * out.shape[3])))
+    query = ops.reshape(query * query.shape[-1] ** -0.5, (-1, query.shape[-1], 1))
+    # Turning the keys around instead would take JAX five times as long.
+    logits = ops.matmul(key, query)  # [B * H, W, 1]
+    size = key.shape[1]
+    logits = ops.reshape(ops.cast(logits, "float32"), (-1, layer.num_heads, 1, size))
+    weights = ops.softmax(ops.where(mask, logits, _MASKED), axis=-1)  # [B, H, 1, W]
+    weights = ops.reshape(ops.cast(weights, value.dtype), (-1, 1, size))
+    out = ops.matmul(weights, value)  # [B * H, 1, V]
+    out = ops.reshape(out, (-1, 1, layer.num_heads * value.shape[-1]))
+    return dense(layer.output_dense, out)
 
 
 def key_and_value(layer, x, rotation):
-    """Of one token `[B, 1, D]`: `[B, H, 1, K]`, rotated, and `[B, H, 1, V]`."""
+    """Of one token `[B, 1, D]`: `[B * H, 1, K]`, rotated, and `[B * H, 1, V]`."""
     key, value = (heads(layer, dense(d, x)) for d in (layer.key_dense, layer.value_dense))
-    return rotate(key, rotation), value
+    return tuple(
+        ops.reshape(y, (-1, 1, y.shape[-1])) for y in (rotate(key, rotation), value)
+    )
 
 
 def mlp(layer, x):

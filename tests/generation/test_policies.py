@@ -1,13 +1,17 @@
 """Cache policies against recomputation, batches against rows (A2 to A4, A7)."""
 
+import functools
+
+import keras
 import numpy as np
 import pytest
 from keras import ops
 
+import contract
 import tiny_ar
-from keras_perceiver.generation import Greedy, TopK, generate
+from keras_perceiver.generation import Greedy, TopK, forward, generate
 from keras_perceiver.generation.generate import Run
-from keras_perceiver.generation.loop import program
+from keras_perceiver.generation.loop import compiled, program
 from tiny_ar import MAX_LATENTS, MAX_LENGTH
 
 POLICIES = [True, False, "exact"]
@@ -110,3 +114,33 @@ def test_prompts_of_every_length_from_one_token(length):
         rolling = new_tokens(model, ids, 1, num_latents=num_latents)
         recomputed = new_tokens(model, ids, 1, num_latents=num_latents, use_cache=False)
         np.testing.assert_array_equal(rolling, recomputed)
+
+
+@pytest.mark.parametrize("kind", ["mixed_bfloat16", "int8", "lora"])
+def test_a_step_computes_what_the_layers_do(kind):
+    """Decoding goes past Keras' layers, but not past their precision or adapters."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32" if kind in ("int8", "lora") else kind)
+    try:
+        model = tiny_ar.causal_lm(num_layers=1)
+    finally:
+        keras.config.set_dtype_policy(before)
+    layers = model.get_layer("stack")._flatten_layers()
+    for layer in [x for x in layers if isinstance(x, keras.layers.Dense)]:
+        if kind == "int8":
+            layer.quantize("int8")
+        elif kind == "lora":
+            layer.enable_lora(2)
+            layer.lora_kernel_b.assign(np.ones(layer.lora_kernel_b.shape) * 0.3)
+    ids = tiny_ar.ids(2, 12)
+    mask = np.ones_like(ids)
+    arrays = (ops.convert_to_tensor(x[:, :11]) for x in (ids, mask))
+    _, cache = program(model, "prefill", 3, MAX_LENGTH)(*arrays)
+    step = compiled(model, functools.partial(forward.step, model))
+    stepped, _ = step(ops.convert_to_tensor(ids[:, 11]), cache)
+    arrays = (ops.convert_to_tensor(x) for x in (ids, mask))
+    expected = program(model, "recompute")(*arrays, ops.convert_to_tensor(4, "int32"))
+    stepped, expected = (contract.as_numpy(x) for x in (stepped, expected))
+    tolerance = 1e-4 if kind == "lora" else 3e-2
+    atol = tolerance * np.abs(expected).max()
+    np.testing.assert_allclose(stepped, expected, atol=atol)
