@@ -67,9 +67,9 @@ print(f"{mlm.count_params():,} parameters")
 tokenizer = mlm.preprocessor.tokenizer
 train, test = (kp.data.tokens(part, tokenizer) for part in (corpus.train, corpus.test))
 masking = kp.preprocessing.Masking(whole_words=False)
-steps = 20 if FAST else 4000
+steps, warmup = (20, 1) if FAST else (4000, 100)
 mlm.compile(
-    keras.optimizers.AdamW(kp.training.warmup_cosine(2e-3, steps, warmup_steps=100)),
+    keras.optimizers.AdamW(kp.training.warmup_cosine(2e-3, steps, warmup)),
     kp.training.TokenCrossentropy(),
 )
 mlm.fit(

@@ -168,7 +168,13 @@ def test_random_lengths_are_padded_and_padding_is_never_predicted():
         (TOKENS, {"seed": 0, "batch_size": 6}, "number of rows of 16 tokens, 5. .*=6"),
         (TOKENS, {"length": 17}, "`length` must lie between 1 and .*, 16. .*length=17"),
         (TOKENS, {"length": 0}, "`length` must lie between 1 and .*, 16. .*length=0"),
-        (TOKENS, {"random_shift": True}, "`random_shift` and `min_length` need a `seed`"),
+        (TOKENS, {"random_shift": True}, "need a `seed`.*random_shift=True"),
+        (TOKENS, {"unmasked_weight": 0.5}, "need a `seed`.*unmasked_weight=0.5"),
+        (
+            TOKENS,
+            {"unmasked_weight": 2.0, "seed": 0},
+            "`unmasked_weight` must lie between 0 and 1",
+        ),
         (TOKENS, {"min_length": 2}, "need a `seed`.*min_length=2"),
         (
             TOKENS,
