@@ -7,12 +7,13 @@ import json
 import os
 import secrets
 import shutil
-import stat
 
 import ml_dtypes  # noqa: F401 (lets numpy read bfloat16 tensors)
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
+
+from keras_perceiver.preprocessing.files import check_regular, read_bytes
 
 MAX_JSON_BYTES = 4 * 2**20
 FLOAT_TYPES = ("F64", "F32", "F16", "BF16")
@@ -32,15 +33,9 @@ def read_json(path, max_bytes=MAX_JSON_BYTES):
         FileNotFoundError: no such file.
         ValueError: not a regular file, too large, or not a JSON object.
     """
-    check_regular(path)
-    if os.path.getsize(path) > max_bytes:
-        raise ValueError(
-            f"{path} must not be larger than {max_bytes} bytes. "
-            f"Received: {os.path.getsize(path)} bytes"
-        )
+    content = read_bytes(path, max_bytes)
     try:
-        with open(path, encoding="utf-8") as file:
-            value = json.load(file, parse_constant=_refuse_constant)
+        value = json.loads(content, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not valid JSON: {error}") from None
     if not isinstance(value, dict):
@@ -153,12 +148,6 @@ def atomic_folder(path):
         # The new folder after an error, the old one after an exchange.
         shutil.rmtree(fresh, ignore_errors=True)
     _sync_one(parent)
-
-
-def check_regular(path):
-    """Raise unless `path` is a regular file: a pipe or device could block for ever."""
-    if not stat.S_ISREG(os.stat(path).st_mode):
-        raise ValueError(f"{path} must be a regular file.")
 
 
 def _replace(fresh, path):

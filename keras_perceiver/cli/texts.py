@@ -1,5 +1,6 @@
 """What tasks on text have in common, and texts as the command line names them."""
 
+import dataclasses
 import pathlib
 import tempfile
 
@@ -7,6 +8,7 @@ from keras_perceiver.cli.options import documented, option_class, values
 from keras_perceiver.cli.sources import Texts
 from keras_perceiver.cli.task import Task
 from keras_perceiver.data import tokens
+from keras_perceiver.data.text import decode_utf8
 from keras_perceiver.data.token_ids import text_of
 from keras_perceiver.layers import PerceiverEncoder
 from keras_perceiver.models import TextEncoder
@@ -26,8 +28,8 @@ TOKENIZER_HELP = (
     "vocabulary of so many tokens that is trained on the training texts first."
 )
 
-CORPUS = ("eos", "special_tokens", "cache")
 CorpusOptions = option_class("CorpusOptions", tokens, skip=("documents", "tokenizer"))
+CORPUS = tuple(field.name for field in dataclasses.fields(CorpusOptions))
 
 
 class TextTask(Task):
@@ -119,14 +121,7 @@ def _trained(texts, vocab_size):
 
 def read_text(path):
     """The text in a UTF-8 file."""
-    content = pathlib.Path(path).read_bytes()
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path} must be UTF-8 text. Received: byte 0x{content[error.start]:02x} at "
-            f"position {error.start}"
-        ) from None
+    text = decode_utf8(pathlib.Path(path).read_bytes(), path, encoding="utf-8-sig")
     if not text.strip():
         raise ValueError(f"{path} must hold a text. Received: an empty file")
     return text

@@ -51,6 +51,27 @@ def load_weights(make_model, tensors, table=None, ignored=()):
     return model
 
 
+def named_tensors(model, table, library):
+    """The weights of a model by a library's names, in float32: `load_weights` backwards.
+
+    Args:
+        model: whose weights.
+        table: rows `(our path, their name, transform)`.
+        library: its name, for the error.
+
+    Raises:
+        ValueError: a weight that no row names.
+    """
+    weights = {weight.path: weight for weight in model.weights}
+    tensors = {}
+    for ours, theirs, transform in table:
+        value = np.asarray(weights.pop(ours), "float32")
+        tensors[theirs] = transform(value) if transform else value
+    if weights:
+        raise ValueError(f"{library} has no place for the weights {sorted(weights)[:3]}.")
+    return tensors
+
+
 def check_table(shapes, tensors, table=None, ignored=()):
     """The rows of `table` as a list, checked: arguments as of `load_weights`."""
     rows = [(path, path, None) for path in shapes] if table is None else list(table)

@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 
+from keras_perceiver.converters.apply import named_tensors
 from keras_perceiver.converters.krasserm_ar import (
     ATTENTION_OPTIONS,
     FREQUENCIES,
@@ -36,17 +37,10 @@ def to_krasserm(model, folder):
     if name not in MODEL_TYPES:
         raise ValueError(f"`model` must be one of {sorted(MODEL_TYPES)}. Received: {name}")
     options = _options(model)
-    weights = {weight.path: weight for weight in model.weights}
+    tensors = named_tensors(model, table(options), "krasserm/perceiver-io")
     pairs = model.get_layer("stack").cross.rotary_channels
     exponents = np.arange(0, pairs, 2, dtype="float32") / pairs
-    tensors = {FREQUENCIES: 10000.0**-exponents}
-    for ours, theirs, transform in table(options):
-        value = np.asarray(weights.pop(ours), "float32")
-        tensors[theirs] = transform(value) if transform else value
-    if weights:
-        raise ValueError(
-            f"krasserm/perceiver-io has no place for the weights {sorted(weights)[:3]}."
-        )
+    tensors[FREQUENCIES] = 10000.0**-exponents
     with atomic_folder(folder) as fresh:
         write_json(os.path.join(fresh, "config.json"), _config(model, options))
         if name == "CausalLM":

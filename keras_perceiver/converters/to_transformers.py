@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 
+from keras_perceiver.converters.apply import named_tensors
 from keras_perceiver.converters.huggingface import (
     ACTIVATIONS,
     ARCHITECTURES,
@@ -42,15 +43,8 @@ def to_huggingface(model, folder):
             f"`model` must be one of {sorted(ARCHITECTURES)}. Received: {name}"
         )
     config = _config(model, ARCHITECTURES[name])
-    weights = {weight.path: weight for weight in model.weights}
-    tensors = {}
-    for ours, theirs, transform in table(name, config["num_self_attends_per_block"]):
-        value = np.asarray(weights.pop(ours), "float32")
-        tensors[theirs] = transform(value) if transform else value
-    if weights:
-        raise ValueError(
-            f"transformers has no place for the weights {sorted(weights)[:3]}."
-        )
+    rows = table(name, config["num_self_attends_per_block"])
+    tensors = named_tensors(model, rows, "transformers")
     with atomic_folder(folder) as fresh:
         write_json(os.path.join(fresh, "config.json"), config)
         if name == "ImageClassifier":

@@ -8,9 +8,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Literal
 
-import numpy as np
-
-from keras_perceiver.data.text import check_fraction
+from keras_perceiver.data.text import check_fraction, random_split
 from keras_perceiver.data.token_ids import tokens
 from keras_perceiver.files import read_json
 from keras_perceiver.preprocessing import Tokenizer, encode_midi
@@ -69,12 +67,8 @@ def midi_folder(path: str, test_fraction: float = 0.1, seed: int = 0) -> MidiDat
             f"`path` must be a folder with two or more {' or '.join(MIDI_SUFFIXES)} "
             f"files, because one is held out. Received: path={path} with {len(files)}"
         )
-    count = min(max(1, round(test_fraction * len(files))), len(files) - 1)
-    held_out = set(np.random.default_rng(seed).permutation(len(files))[:count].tolist())
-    return MidiData(
-        [x for i, x in enumerate(files) if i not in held_out],
-        [x for i, x in enumerate(files) if i in held_out],
-    )
+    parts = random_split(len(files), test_fraction, seed)
+    return MidiData(*([files[i] for i in part] for part in parts))
 
 
 def maestro(

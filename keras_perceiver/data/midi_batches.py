@@ -31,8 +31,8 @@ def midi_batches(tokens, model, batch_size=64, seed=None, min_length=None, lengt
         A `grain.MapDataset` of `(inputs, labels, sample_weight)`: a dict of
         `token_ids` and `padding_mask`, int32 `[B, S]`; the events one position on,
         int32 `[B, L]`, for the last L positions, which the model predicts; and float32
-        `[B, L]`, 1 at events, 0 at padding. For a loss that is the mean over events,
-        give Keras' loss `reduction="mean_with_sample_weight"`.
+        `[B, L]`, 1 at events, 0 at padding. `keras_perceiver.training.TokenCrossentropy`
+        is the mean over events.
 
     Raises:
         ValueError: tokens that are no events, fewer than a row or a batch of rows, or

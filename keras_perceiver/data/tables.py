@@ -6,7 +6,7 @@ import io
 import json
 import pathlib
 
-from keras_perceiver.data.text import LabelledTexts, TextData
+from keras_perceiver.data.text import LabelledTexts, TextData, decode_utf8
 
 SUFFIXES = (".csv", ".tsv", ".jsonl")
 # The limit of `csv` itself, 131,072 characters, is less than a long article has.
@@ -101,15 +101,8 @@ def _records(path):
     """Records as dicts, each with the place where it stands."""
     if path.suffix.lower() not in SUFFIXES:
         raise ValueError(f"`path` must be one of {SUFFIXES} files. Received: path={path}")
-    content = path.read_bytes()
-    try:
-        # Spreadsheets write a byte order mark, which is no part of a column's name.
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path} must be UTF-8 text. Received: byte 0x{content[error.start]:02x} at "
-            f"position {error.start}"
-        ) from None
+    # Spreadsheets write a byte order mark, which is no part of a column's name.
+    text = decode_utf8(path.read_bytes(), path, encoding="utf-8-sig")
     if path.suffix.lower() == ".jsonl":
         return _json_records(path, text)
     return _csv_records(path, text, "\t" if path.suffix.lower() == ".tsv" else ",")

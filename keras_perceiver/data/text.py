@@ -95,16 +95,21 @@ class FileTexts(Sequence):
         with open(self.paths[file], "rb", buffering=0) as content:
             content.seek(start)
             text = content.read(stop - start)
-        try:
-            return text.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise ValueError(
-                f"{self.paths[file]} must be UTF-8 text. Received: byte "
-                f"0x{text[error.start]:02x} at position {start + error.start}"
-            ) from None
+        return decode_utf8(text, self.paths[file], start)
 
     def __repr__(self):
         return f"FileTexts({len(self)} texts in {len(self.paths)} files)"
+
+
+def decode_utf8(content, path, start=0, encoding="utf-8"):
+    """Text of bytes that begin at `start` of a file, or a ValueError that says where."""
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} must be UTF-8 text. Received: byte 0x{content[error.start]:02x} at "
+            f"position {start + error.start}"
+        ) from None
 
 
 def text_files(
@@ -179,19 +184,26 @@ def hold_out(paths, spans, test_fraction, seed):
     Raises:
         ValueError: a fraction out of range, or fewer than two texts.
     """
-    check_fraction(test_fraction)
     if len(spans) < 2:
         raise ValueError(
             "`path` must hold two or more documents that are not empty, because one is "
             f"held out. Received: {paths[0]}{' and others' * (len(paths) > 1)} with "
             f"{len(spans)} (a file can be cut with documents='paragraph' or 'line')"
         )
-    count = min(max(1, round(test_fraction * len(spans))), len(spans) - 1)
-    order = np.random.default_rng(seed).permutation(len(spans))
-    return TextData(
-        FileTexts(paths, spans[np.sort(order[count:])]),
-        FileTexts(paths, spans[np.sort(order[:count])]),
-    )
+    train, test = random_split(len(spans), test_fraction, seed)
+    return TextData(FileTexts(paths, spans[train]), FileTexts(paths, spans[test]))
+
+
+def random_split(count, test_fraction, seed):
+    """Indices of `count` records, two or more, to train on and held out, ascending.
+
+    Raises:
+        ValueError: a fraction that is not between 0 and 1.
+    """
+    check_fraction(test_fraction)
+    held_out = min(max(1, round(test_fraction * count)), count - 1)
+    order = np.random.default_rng(seed).permutation(count)
+    return np.sort(order[held_out:]), np.sort(order[:held_out])
 
 
 def check_fraction(test_fraction):

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_perceiver.generation import samplers
-from keras_perceiver.generation.loop import program, seed_of
+from keras_perceiver.generation import forward, loop, samplers, search
+from keras_perceiver.generation.loop import program
 from keras_perceiver.generation.prompts import bucket, check, pad_left
 
 
@@ -57,7 +57,9 @@ def stream(
     token_ids, padding_mask = check(model, token_ids, padding_mask, num_latents)
     if max_new_tokens < 1:
         raise ValueError(f"`max_new_tokens` must be at least 1. Received: {max_new_tokens}")
-    freed = freed_latents or max(1, model.max_latents // 4)
+    freed = freed_latents
+    if freed is None:
+        freed = max(1, model.max_latents // 4)
     if not 1 <= freed <= model.max_latents - 1 and use_cache == "exact":
         raise ValueError(
             "`freed_latents` must lie between 1 and max_latents - 1 = "
@@ -70,9 +72,10 @@ def stream(
         )
     if seed is None:
         seed = int(np.random.default_rng().integers(2**31))
-    run = Run(model, samplers.get(sampler), tuple(stop_ids), seed, chunk, freed)
+    sampler = samplers.get(sampler)
+    run = Run(model, sampler, tuple(stop_ids), seed, chunk, freed)
     policy = policies[use_cache]
-    if isinstance(run.sampler, samplers.Search):
+    if isinstance(sampler, samplers.Search):
         if use_cache is not True:
             raise ValueError(
                 "`use_cache` must be True with a sampler that weighs several "
@@ -87,8 +90,7 @@ class Run:
 
     def __init__(self, model, sampler, stop_ids, seed, chunk, freed):
         self.model = model
-        self.sampler = sampler
-        self.stop_ids = stop_ids
+        self.drawing = {"sampler": sampler, "stop_ids": stop_ids}
         # Of the type that the backend's random functions want.
         dtype = keras.random.SeedGenerator(0).state.dtype
         self.seed = ops.convert_to_tensor(seed % 2**31, dtype)
@@ -105,14 +107,15 @@ class Run:
     def prefill(self, token_ids, padding_mask, num_latents, more):
         """Logits and cache after a prompt, with room for `more` tokens."""
         *prompt, window = self.padded(token_ids, padding_mask, more)
-        return program(self.model, "prefill", num_latents, window)(*prompt)
+        sizes = {"num_latents": num_latents, "window": window}
+        return program(self.model, forward.prefill, **sizes)(*prompt)
 
     def decode(self, logits, cache, finished, drawn, steps):
         """Parts of the next `steps` tokens, and the state after each."""
         while steps > 0:
             count = min(steps, self.chunk or steps)
             size = self.chunk or bucket(count)
-            run = program(self.model, "decode", self.sampler, self.stop_ids, size)
+            run = program(self.model, loop.decode, **self.drawing, size=size)
             ids, logits, cache, finished, done = run(
                 logits, cache, finished, self.seed, _int(drawn), _int(count)
             )
@@ -124,8 +127,8 @@ class Run:
 
     def draw(self, logits, finished, drawn):
         """One token `[B]`, without reading it."""
-        run = program(self.model, "draw", self.sampler, self.stop_ids)
-        ids, finished = run(logits, finished, seed_of(self.seed, drawn))
+        run = program(self.model, loop.draw, **self.drawing)
+        ids, finished = run(logits, finished, loop.seed_of(self.seed, drawn))
         return ops.convert_to_numpy(ids), finished
 
 
@@ -140,17 +143,18 @@ def _rolling(run, token_ids, padding_mask, max_new_tokens, num_latents):
 def _searched(run, token_ids, padding_mask, max_new_tokens, num_latents):
     """Beam or contrastive search on rolling caches: all tokens at once."""
     token_ids, padding_mask, window = run.padded(token_ids, padding_mask, max_new_tokens)
-    search = program(
+    stop_ids = run.drawing["stop_ids"]
+    searched = program(
         run.model,
-        "search",
-        run.sampler.sampler,
-        run.stop_ids,
-        max_new_tokens,
-        num_latents,
-        window,
+        search.search,
+        sampler=run.drawing["sampler"].sampler,
+        stop_ids=stop_ids,
+        count=max_new_tokens,
+        num_latents=num_latents,
+        window=window,
     )
-    ids = ops.convert_to_numpy(search(token_ids, padding_mask))
-    ended = np.cumsum(np.isin(ids, run.stop_ids), axis=1)  # [B, new]
+    ids = ops.convert_to_numpy(searched(token_ids, padding_mask))
+    ended = np.cumsum(np.isin(ids, stop_ids), axis=1)  # [B, new]
     after = np.pad(ended, ((0, 0), (1, 0)))[:, :-1] > 0
     yield np.where(after, 0, ids)[:, ~after.all(axis=0)]
 
@@ -159,7 +163,7 @@ def _recomputed(run, token_ids, padding_mask, max_new_tokens, num_latents):
     """Every token from the whole window: latents grow, then the prefix, then it slides."""
     model = run.model
     finished = ops.zeros((len(token_ids),), dtype="bool")
-    recompute = program(model, "recompute")
+    recompute = program(model, forward.recompute)
     for drawn in range(max_new_tokens):
         window = [x[:, -model.max_length :] for x in (token_ids, padding_mask)]
         size = min(bucket(window[0].shape[1]), model.max_length)

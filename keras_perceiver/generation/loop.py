@@ -6,26 +6,24 @@ import keras
 from keras import ops
 
 from keras_perceiver.generation import forward
-from keras_perceiver.generation import search as search_module
 
 
-def program(model, name, *static):
-    """A compiled function of a model, made once for each name and static arguments.
+def program(model, function, **static):
+    """A compiled function of a model, made once for each function and static arguments.
 
     Args:
         model: a `CausalSequenceModel`.
-        name: of a function in this module.
-        *static: its arguments after the model that are not tensors, hashable.
+        function: of the model, tensors and `static`.
+        **static: arguments that are not tensors, hashable.
 
     Returns:
         A function of its tensor arguments.
     """
     programs = model.__dict__.setdefault("_generation_programs", {})
     # TensorFlow traces variables in: LoRA and quantization change which there are.
-    key = (name, static, tuple(map(id, model.variables)))
+    key = (function, tuple(static.items()), tuple(map(id, model.variables)))
     if key not in programs:
-        function = functools.partial(globals()[name], model, *static)
-        programs[key] = compiled(model, function)
+        programs[key] = compiled(model, functools.partial(function, model, **static))
     return programs[key]
 
 
@@ -56,23 +54,8 @@ def compiled(model, function):
     return torch.no_grad()(function)
 
 
-def prefill(model, num_latents, window, token_ids, padding_mask):
-    """See `forward.prefill`."""
-    return forward.prefill(model, token_ids, padding_mask, num_latents, window)
-
-
-def recompute(model, token_ids, padding_mask, num_latents):
-    """See `forward.recompute`."""
-    return forward.recompute(model, token_ids, padding_mask, num_latents)
-
-
-def search(model, *args):
-    """See `search.search`."""
-    return search_module.search(model, *args)
-
-
-def draw(model, sampler, stop_ids, logits, finished, seed):
-    """The next token of each row.
+def draw(model, logits, finished, seed, *, sampler, stop_ids):
+    """The next token of each row; arguments as of `decode`.
 
     Returns:
         `(ids [B], finished [B])`: a row that is finished gives padding, and one that
@@ -90,20 +73,20 @@ def seed_of(seed, drawn):
     return ops.stack([seed, ops.cast(drawn, seed.dtype)])
 
 
-def decode(model, sampler, stop_ids, size, logits, cache, finished, seed, first, steps):
+def decode(model, logits, cache, finished, seed, first, steps, *, sampler, stop_ids, size):
     """Draw tokens and read each, until all rows are finished or `steps` are done.
 
     Args:
         model: a `CausalSequenceModel`.
-        sampler: of `samplers.get`.
-        stop_ids: ids that finish a row.
-        size: largest number of steps: of the result.
         logits: `[B, V]` of the first token to draw.
         cache: of `forward.prefill`.
         finished: bool `[B]`.
         seed: integer tensor; each draw has a seed of its own.
         first: number of tokens drawn before, int32.
         steps: how many to draw, at most `size`; int32.
+        sampler: of `samplers.get`.
+        stop_ids: ids that finish a row.
+        size: largest number of steps: of the result.
 
     Returns:
         `(ids [B, size], logits, cache, finished, count)`; ids after the first `count`
@@ -115,8 +98,9 @@ def decode(model, sampler, stop_ids, size, logits, cache, finished, seed, first,
         return ops.logical_and(i < steps, ops.logical_not(ops.all(finished)))
 
     def body(i, ids, logits, cache, finished):
+        here = seed_of(seed, first + i)
         token, finished = draw(
-            model, sampler, stop_ids, logits, finished, seed_of(seed, first + i)
+            model, logits, finished, here, sampler=sampler, stop_ids=stop_ids
         )
         ids = ops.slice_update(ids, (0, i), token[:, None])
         logits, cache = forward.step(model, token, cache)

@@ -9,7 +9,9 @@ RINGS = ("cross_key", "cross_value", "self_key", "self_value")
 SLOTS = ("cross_slot", "self_slot")
 
 
-def search(model, sampler, stop_ids, count, num_latents, window, token_ids, padding_mask):
+def search(
+    model, token_ids, padding_mask, *, sampler, stop_ids, count, num_latents, window
+):
     """Tokens that follow prompts, by a sampler that weighs several continuations.
 
     Contrastive search compares candidates with the prompt's last token and with what
@@ -17,13 +19,13 @@ def search(model, sampler, stop_ids, count, num_latents, window, token_ids, padd
 
     Args:
         model: a `CausalSequenceModel`.
+        token_ids: `[B, S]`, padded on the left.
+        padding_mask: `[B, S]`.
         sampler: a `BeamSampler` or `ContrastiveSampler` of keras-nlp.
         stop_ids: ids that finish a row.
         count: how many tokens to generate.
         num_latents: see `forward.prefill`.
         window: see `forward.prefill`.
-        token_ids: `[B, S]`, padded on the left.
-        padding_mask: `[B, S]`.
 
     Returns:
         int32 `[B, count]`; what follows a stop token in a row means nothing.

@@ -7,9 +7,8 @@ cache can be NaN: empty slots hold zeros.
 
 from keras import ops
 
+from keras_perceiver.ops.kernels import MASKED
 from keras_perceiver.ops.rotary import rotate
-
-_MASKED = -1e30
 
 
 def attention(layer, x, key, value, mask, rotation):
@@ -32,7 +31,7 @@ def attention(layer, x, key, value, mask, rotation):
     logits = ops.matmul(key, query)  # [B * H, W, 1]
     size = key.shape[1]
     logits = ops.reshape(ops.cast(logits, "float32"), (-1, layer.num_heads, 1, size))
-    weights = ops.softmax(ops.where(mask, logits, _MASKED), axis=-1)  # [B, H, 1, W]
+    weights = ops.softmax(ops.where(mask, logits, MASKED), axis=-1)  # [B, H, 1, W]
     weights = ops.reshape(ops.cast(weights, value.dtype), (-1, 1, size))
     out = ops.matmul(weights, value)  # [B * H, 1, V]
     out = ops.reshape(out, (-1, 1, layer.num_heads * value.shape[-1]))

@@ -1,11 +1,9 @@
 """Perceiver AR over tokens of any kind: what language and music models share."""
 
-import keras
-
 from keras_perceiver.layers import LearnedPositions, PerceiverAR
 from keras_perceiver.layers.bias import Bias
 from keras_perceiver.layers.configured import argument_names
-from keras_perceiver.layers.dense import TokenEmbedding
+from keras_perceiver.layers.dense import token_embedding
 from keras_perceiver.layers.residual import norm
 from keras_perceiver.layers.spec import check_positive
 from keras_perceiver.models.model import ConfiguredModel
@@ -13,21 +11,21 @@ from keras_perceiver.models.text import token_inputs
 
 
 class CausalSequenceModel(ConfiguredModel):
-    """Perceiver AR over tokens of any kind; subclasses document the arguments."""
+    """Perceiver AR over tokens; subclasses document the arguments and have defaults."""
 
     OPTIONS_LAYER = "stack"
 
     def __init__(
         self,
         vocab_size,
-        max_length=4096,
-        channels=512,
-        learned_positions=True,
-        output_norm=False,
-        output_bias=True,
-        init_scale=0.02,
-        preprocessor=None,
-        name=None,
+        max_length,
+        channels,
+        learned_positions,
+        output_norm,
+        output_bias,
+        init_scale,
+        preprocessor,
+        name,
         **stack_options,
     ):
         for key, value in (
@@ -38,13 +36,7 @@ class CausalSequenceModel(ConfiguredModel):
             check_positive(key, value)
         inputs = token_inputs()
         mask = inputs["padding_mask"]
-        embedding = TokenEmbedding(
-            vocab_size,
-            channels,
-            embeddings_initializer=keras.initializers.RandomNormal(0.0, init_scale),
-            reverse_dtype="float32",
-            name="token_embedding",
-        )
+        embedding = token_embedding(vocab_size, channels, init_scale)
         x = embedding(inputs["token_ids"])  # [B, S, D]
         if learned_positions:
             x = LearnedPositions(max_length, init_scale=init_scale, name="positions")(

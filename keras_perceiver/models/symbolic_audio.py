@@ -5,6 +5,7 @@ import numpy as np
 
 from keras_perceiver import generation
 from keras_perceiver.models.causal_sequence import CausalSequenceModel
+from keras_perceiver.models.text import check_max_length
 from keras_perceiver.preprocessing import MidiPreprocessor, decode_midi
 from keras_perceiver.preprocessing.midi import MIDI_VOCAB_SIZE
 
@@ -94,11 +95,7 @@ class SymbolicAudioLM(CausalSequenceModel):
                 "`preprocessor` must be a MidiPreprocessor. Received: "
                 f"{type(preprocessor).__name__}"
             )
-        if preprocessor.max_length > self.max_length:
-            raise ValueError(
-                "`preprocessor.max_length` must not exceed the model's. Received: "
-                f"{preprocessor.max_length}, the model has {self.max_length}"
-            )
+        check_max_length(preprocessor, self)
         return preprocessor
 
     def generate(self, midi, max_new_tokens=512, strip_prompt=False, **options):

@@ -4,7 +4,7 @@ import keras
 
 from keras_perceiver.layers import LearnedPositions, PerceiverEncoder
 from keras_perceiver.layers.configured import argument_names
-from keras_perceiver.layers.dense import TokenEmbedding
+from keras_perceiver.layers.dense import token_embedding
 from keras_perceiver.layers.spec import check_positive
 from keras_perceiver.models.classifier import Classifier
 from keras_perceiver.models.model import ConfiguredModel
@@ -68,13 +68,7 @@ class TextEncoder(ConfiguredModel):
         ):
             check_positive(key, value)
         inputs = token_inputs()
-        embedding = TokenEmbedding(
-            vocab_size,
-            input_channels,
-            embeddings_initializer=keras.initializers.RandomNormal(0.0, init_scale),
-            reverse_dtype="float32",
-            name="token_embedding",
-        )
+        embedding = token_embedding(vocab_size, input_channels, init_scale)
         x = embedding(inputs["token_ids"])  # [B, S, C]
         x = LearnedPositions(max_length, init_scale=init_scale, name="positions")(x)
         latents = PerceiverEncoder(
@@ -202,14 +196,19 @@ def checked_text_preprocessor(model, preprocessor, padding_side="right"):
             "`preprocessor.tokenizer` must have the model's vocabulary. Received: "
             f"vocab_size={received}, expected {model.vocab_size}"
         )
-    if preprocessor.max_length > model.max_length:
-        raise ValueError(
-            "`preprocessor.max_length` must not exceed the model's. Received: "
-            f"{preprocessor.max_length}, the model has {model.max_length}"
-        )
+    check_max_length(preprocessor, model)
     if preprocessor.padding_side != padding_side:
         raise ValueError(
             f"`preprocessor.padding_side` must be {padding_side!r}. Received: "
             f"{preprocessor.padding_side!r}"
         )
     return preprocessor
+
+
+def check_max_length(preprocessor, model):
+    """Raise a ValueError if the preprocessor makes longer inputs than the model takes."""
+    if preprocessor.max_length > model.max_length:
+        raise ValueError(
+            "`preprocessor.max_length` must not exceed the model's. Received: "
+            f"{preprocessor.max_length}, the model has {model.max_length}"
+        )

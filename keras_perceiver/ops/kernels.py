@@ -9,7 +9,7 @@ from keras_perceiver.ops.dropout import dropout as drop
 
 # A large negative number, not minus infinity: a row with nothing to attend to
 # must stay finite on its way to being zeroed, forwards and backwards.
-_MASKED = -1e30
+MASKED = -1e30
 # Keys per chunk of the running softmax: 512 x 1792 scores fit the caches of a
 # CPU core (1.5x faster than all keys at once on JAX, 1.2x on PyTorch).
 _KEY_CHUNK = 1792
@@ -130,7 +130,7 @@ def _attend_in_chunks(query, key, value, mask):
 def _first_state(query, key, value):
     rows = ops.shape(query)[:3]
     zeros = ops.zeros((*rows, 1), dtype="float32")
-    return ops.zeros((*rows, value.shape[-1]), dtype="float32"), zeros, zeros + _MASKED
+    return ops.zeros((*rows, value.shape[-1]), dtype="float32"), zeros, zeros + MASKED
 
 
 def _slice_keys(x, start, size, axis):
@@ -144,7 +144,7 @@ def _logits(query, key, mask):
     """`[B, H, N, K] x [B, H|1, M, K] -> [B, H, N, M]`, masked, in float32."""
     logits = _per_head_matmul(query, ops.swapaxes(key, -1, -2))
     logits = ops.cast(logits, "float32")
-    return logits if mask is None else ops.where(mask, logits, _MASKED)
+    return logits if mask is None else ops.where(mask, logits, MASKED)
 
 
 def _mix(weights, value):

@@ -1,13 +1,11 @@
 """Performances to rows of ids of one length."""
 
-import numpy as np
-
 from keras_perceiver.preprocessing.midi import (
     MIDI_PAD_ID,
     MIDI_VOCAB_SIZE,
     encode_midi,
 )
-from keras_perceiver.preprocessing.text import pad
+from keras_perceiver.preprocessing.text import model_inputs
 
 
 class MidiPreprocessor:
@@ -78,16 +76,4 @@ class MidiPreprocessor:
             raise ValueError("`midi` must hold at least one performance. Received none.")
         if self.truncate:
             rows = [row[: self.max_length] for row in rows]
-        lengths = np.array([len(row) for row in rows])
-        limit = self.max_length if pad_to is None else min(pad_to, self.max_length)
-        if lengths.max() > limit:
-            index = int(np.argmax(lengths > limit))
-            raise ValueError(
-                f"`midi` must have at most {limit} events each. Received: midi[{index}] "
-                f"with {lengths[index]} events, max_length={self.max_length}, "
-                f"pad_to={pad_to}"
-            )
-        # Performances without a note still have a place, so that no axis is empty.
-        length = max(1, lengths.max()) if pad_to is None else pad_to
-        ids, mask = pad(rows, self.pad_id, length, self.padding_side)
-        return {"token_ids": ids, "padding_mask": mask}
+        return model_inputs(rows, self, self.pad_id, pad_to, "midi", "events")

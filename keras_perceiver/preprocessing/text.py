@@ -98,22 +98,47 @@ class TextPreprocessor:
             raise ValueError("`texts` must hold at least one text. Received none.")
         if self.truncate:
             rows = [row[: self.max_length - len(self._around)] for row in rows]
-        lengths = np.array([len(row) for row in rows]) + len(self._around)
-        limit = self.max_length if pad_to is None else min(pad_to, self.max_length)
-        if lengths.max() > limit:
-            index = int(np.argmax(lengths > limit))
-            raise ValueError(
-                f"`texts` must have at most {limit} tokens each, special ones included. "
-                f"Received: texts[{index}] with {lengths[index]} tokens, "
-                f"max_length={self.max_length}, pad_to={pad_to}"
-            )
         if self._around:
             start, end = np.array(self._around, "int32")[:, None]
             rows = [np.concatenate([start, row, end]) for row in rows]
-        # A batch of empty texts still has a place, so that no axis is empty.
-        length = max(1, lengths.max()) if pad_to is None else pad_to
-        ids, mask = pad(rows, self.tokenizer.pad_id, length, self.padding_side)
-        return {"token_ids": ids, "padding_mask": mask}
+        note = ", special ones included"
+        return model_inputs(
+            rows, self, self.tokenizer.pad_id, pad_to, "texts", "tokens", note
+        )
+
+
+def model_inputs(rows, preprocessor, pad_id, pad_to, name, unit, note=""):
+    """Rows of ids as inputs of a model.
+
+    Args:
+        rows: a list of integers `[n]`, one or more.
+        preprocessor: whose `max_length` and `padding_side` count.
+        pad_id: id of padding; None for 0.
+        pad_to: length of the rows that come out; None for that of the longest.
+        name: of the argument that they come from, for the error.
+        unit: what they are rows of, likewise.
+        note: what else to say of their number.
+
+    Returns:
+        A dict of `token_ids` and `padding_mask`, both int32 `[B, S]`.
+
+    Raises:
+        ValueError: a row longer than `max_length` or `pad_to`.
+    """
+    lengths = np.array([len(row) for row in rows])
+    max_length = preprocessor.max_length
+    limit = max_length if pad_to is None else min(pad_to, max_length)
+    if lengths.max() > limit:
+        index = int(np.argmax(lengths > limit))
+        raise ValueError(
+            f"`{name}` must have at most {limit} {unit} each{note}. Received: "
+            f"{name}[{index}] with {lengths[index]} {unit}, max_length={max_length}, "
+            f"pad_to={pad_to}"
+        )
+    # A batch of empty rows still has a place, so that no axis is empty.
+    length = max(1, lengths.max()) if pad_to is None else pad_to
+    ids, mask = pad(rows, pad_id, length, preprocessor.padding_side)
+    return {"token_ids": ids, "padding_mask": mask}
 
 
 def pad(rows, pad_id, length, side="right"):

@@ -77,7 +77,9 @@ def test_logits_of_cached_steps_are_those_of_the_original(case):
     tokens = golden["generated_cached"].astype("int32")
     expected = golden["step_logits_cached"]
     arrays = (ops.convert_to_tensor(x) for x in (prompt, mask))
-    prefill = program(model, "prefill", num_latents, model.max_length)
+    prefill = program(
+        model, forward.prefill, num_latents=num_latents, window=model.max_length
+    )
     logits, cache = prefill(*arrays)
     step = compiled(model, functools.partial(forward.step, model))
     for i in range(expected.shape[1]):
@@ -99,7 +101,7 @@ def test_logits_of_recomputed_steps_are_those_of_the_original(case):
         mask = np.pad(np.ones_like(window), ((0, 0), (padding, 0)))
         window = np.pad(window, ((0, 0), (padding, 0)))
         latents = min(num_latents + i, model.max_latents)
-        logits = program(model, "recompute")(
+        logits = program(model, forward.recompute)(
             ops.convert_to_tensor(window),
             ops.convert_to_tensor(mask),
             ops.convert_to_tensor(latents, "int32"),

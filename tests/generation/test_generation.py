@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 import tiny_ar
-from keras_perceiver.generation import forward, generate, stream
+from keras_perceiver.generation import forward, generate, loop, stream
 from keras_perceiver.generation.loop import program
 from tiny_ar import MAX_LENGTH, VOCAB_SIZE, forced
 
@@ -89,9 +89,9 @@ def test_prompts_of_one_padded_size_share_their_programs(monkeypatch):
     for name in ("prefill", "step", "recompute"):
         function = getattr(forward, name)
 
-        def counted(*args, name=name, function=function):
+        def counted(*args, name=name, function=function, **static):
             traced.append(name)
-            return function(*args)
+            return function(*args, **static)
 
         monkeypatch.setattr(forward, name, counted)
     fresh = tiny_ar.causal_lm()
@@ -116,9 +116,11 @@ def sizes(cache):
 def test_the_cache_does_not_grow(model):
     ids = tiny_ar.ids(2, 11)
     arrays = (ops.convert_to_tensor(x) for x in (ids, np.ones_like(ids)))
-    logits, cache = program(model, "prefill", 1, MAX_LENGTH)(*arrays)
+    sizes_of = {"num_latents": 1, "window": MAX_LENGTH}
+    logits, cache = program(model, forward.prefill, **sizes_of)(*arrays)
     before = sizes(cache)
-    decode = program(model, "decode", forced([range(64)] * 2), (), 64)
+    sampler = forced([range(64)] * 2)
+    decode = program(model, loop.decode, sampler=sampler, stop_ids=(), size=64)
     seed = ops.convert_to_tensor(3, keras.random.SeedGenerator(0).state.dtype)
     first, steps = (ops.convert_to_tensor(n, "int32") for n in (0, 60))
     finished = ops.zeros((2,), dtype="bool")

@@ -7,7 +7,7 @@ import pytest
 from keras import ops
 
 import tiny_ar
-from keras_perceiver.generation import generate
+from keras_perceiver.generation import forward, generate
 from keras_perceiver.generation.loop import program
 from tiny_ar import MAX_LENGTH
 
@@ -33,7 +33,7 @@ def log_probabilities(model, ids, num_latents, new):
     for i in range(new.shape[1]):
         before = np.concatenate([ids, new[:, :i]], axis=1)
         padding = ((0, 0), (MAX_LENGTH - before.shape[1], 0))
-        logits = program(model, "recompute")(
+        logits = program(model, forward.recompute)(
             ops.convert_to_tensor(np.pad(before, padding)),
             ops.convert_to_tensor(np.pad(np.ones_like(before), padding)),
             ops.convert_to_tensor(num_latents + i, "int32"),

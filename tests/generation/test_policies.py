@@ -27,7 +27,7 @@ def new_tokens(model, ids, count, **options):
 def expected_token(model, ids, num_latents, drawn):
     """The token after `ids` `[B, n]`, from all of them."""
     padding = ((0, 0), (MAX_LENGTH - ids.shape[1], 0))  # one size: compiled once
-    logits = program(model, "recompute")(
+    logits = program(model, forward.recompute)(
         ops.convert_to_tensor(np.pad(ids, padding)),
         ops.convert_to_tensor(np.pad(np.ones_like(ids), padding)),
         ops.convert_to_tensor(num_latents, "int32"),
@@ -135,11 +135,11 @@ def test_a_step_computes_what_the_layers_do(kind):
     ids = tiny_ar.ids(2, 12)
     mask = np.ones_like(ids)
     arrays = (ops.convert_to_tensor(x[:, :11]) for x in (ids, mask))
-    _, cache = program(model, "prefill", 3, MAX_LENGTH)(*arrays)
+    _, cache = program(model, forward.prefill, num_latents=3, window=MAX_LENGTH)(*arrays)
     step = compiled(model, functools.partial(forward.step, model))
     stepped, _ = step(ops.convert_to_tensor(ids[:, 11]), cache)
     arrays = (ops.convert_to_tensor(x) for x in (ids, mask))
-    expected = program(model, "recompute")(*arrays, ops.convert_to_tensor(4, "int32"))
+    expected = program(model, forward.recompute)(*arrays, ops.convert_to_tensor(4, "int32"))
     stepped, expected = (contract.as_numpy(x) for x in (stepped, expected))
     tolerance = 1e-4 if kind == "lora" else 3e-2
     atol = tolerance * np.abs(expected).max()

@@ -9,6 +9,7 @@ from keras import ops
 
 import contract
 import tiny_ar
+from keras_perceiver.generation import forward
 from keras_perceiver.generation.loop import compiled, program
 from keras_perceiver.layers import AttentionSpec
 from tiny_ar import MAX_LATENTS, MAX_LENGTH, forced
@@ -71,7 +72,7 @@ def test_prefixes_of_every_length(model, length):
     latents = min(MAX_LATENTS, length)
     assert logits.shape == (2, latents, model.vocab_size)
     padding = ((0, 0), (MAX_LENGTH - length, 0))
-    last = program(model, "recompute")(
+    last = program(model, forward.recompute)(
         ops.convert_to_tensor(np.pad(ids, padding)),
         ops.convert_to_tensor(np.pad(np.ones_like(ids), padding)),
         ops.convert_to_tensor(latents, "int32"),
