@@ -1,5 +1,6 @@
 """Data: random-access sources that return plain numpy, and pipelines on Grain."""
 
+from keras_perceiver.data.causal import causal_batches
 from keras_perceiver.data.corpora import bookcorpus, bookcorpusopen, enwik8, wikitext103
 from keras_perceiver.data.documentation import topic_passages, topics
 from keras_perceiver.data.images import ArraySource, ImageData, digits, image_folder
@@ -24,6 +25,7 @@ __all__ = [
     "batches",
     "bookcorpus",
     "bookcorpusopen",
+    "causal_batches",
     "digits",
     "enwik8",
     "image_folder",

@@ -2,14 +2,15 @@
 
 import numpy as np
 
-from keras_perceiver.data.pipeline import check_batch_size, checked_preprocessor
-from keras_perceiver.preprocessing import (
-    Masking,
-    chunk,
-    count_shifted,
-    random_truncation,
-    shifted,
+from keras_perceiver.data.pipeline import checked_preprocessor
+from keras_perceiver.data.rows import (
+    batched_rows,
+    check_min_length,
+    check_needs_seed,
+    check_tokens,
+    checked_length,
 )
+from keras_perceiver.preprocessing import Masking
 
 # Of the masks of held-out data, which are the same in each run.
 HELD_OUT_SEED = 0
@@ -71,29 +72,17 @@ def masked_batches(
     Reference:
         arXiv 2107.14795, section 4.1; shifts and random lengths: krasserm/perceiver-io.
     """
-    import grain
-
     preprocessor = checked_preprocessor(model)
     length = checked_length(length, preprocessor)
-    _check_tokens(tokens, preprocessor.tokenizer)
-    _check_options(seed, static_masking, random_shift, min_length, unmasked_weight)
-    count = count_shifted(tokens, length) if random_shift else len(chunk(tokens, length))
-    check_batch_size(batch_size, count, f"rows of {length} tokens", seed)
-
-    def row(index):
-        return index, tokens[index * length : (index + 1) * length]  # [S]
-
-    def shifted_row(index, rng):
-        return index, shifted(tokens, index, length, rng)  # [S]
-
-    def padded(batch):
-        indices, ids = batch
-        return indices, ids.astype("int32"), np.ones(ids.shape, "int32")  # [B, S] each
-
-    def truncated(batch, rng):
-        indices, ids, _ = batch
-        side, pad_id = preprocessor.padding_side, preprocessor.tokenizer.pad_id
-        return indices, *random_truncation(ids, min_length, pad_id, rng, side)
+    check_tokens(tokens, preprocessor.tokenizer.vocab_size)
+    check_needs_seed(
+        seed,
+        random_shift=random_shift,
+        min_length=min_length,
+        unmasked_weight=unmasked_weight,
+    )
+    check_min_length(min_length, length)
+    _check_options(static_masking, random_shift, unmasked_weight)
 
     def mask(batch, rng):
         return masked(*batch[1:], masking, preprocessor.tokenizer, rng)
@@ -108,13 +97,9 @@ def masked_batches(
         others = inputs["padding_mask"] * np.float32(unmasked_weight)  # [B, S]
         return inputs, labels, np.maximum(weights, others)
 
-    dataset = grain.MapDataset.range(count)
-    if seed is not None:
-        dataset = dataset.seed(seed).shuffle()
-    dataset = dataset.random_map(shifted_row) if random_shift else dataset.map(row)
-    dataset = dataset.batch(batch_size, drop_remainder=seed is not None).map(padded)
-    if min_length is not None:
-        dataset = dataset.random_map(truncated)
+    dataset = batched_rows(
+        tokens, preprocessor, length, batch_size, seed, random_shift, min_length
+    )
     if static_masking or seed is None:
         dataset = dataset.map(mask_by_row)
     else:
@@ -131,17 +116,6 @@ def masked(ids, padding_mask, masking, tokenizer, rng):
     return {"token_ids": masked_ids, "padding_mask": padding_mask}, ids, weights
 
 
-def checked_length(length, preprocessor):
-    """The length of a row, by default the longest that the preprocessor makes."""
-    limit = preprocessor.max_length
-    if length is not None and not 1 <= length <= limit:
-        raise ValueError(
-            f"`length` must lie between 1 and the preprocessor's max_length, {limit}. "
-            f"Received: length={length}"
-        )
-    return length or limit
-
-
 def _masked_by_row(batch, masking, tokenizer, base):
     rows = []
     for index, ids, padding_mask in zip(*batch, strict=True):
@@ -152,27 +126,7 @@ def _masked_by_row(batch, masking, tokenizer, base):
     return inputs, np.concatenate(labels), np.concatenate(weights)
 
 
-def _check_tokens(tokens, tokenizer):
-    if len(tokens) == 0 or tokens.ndim != 1 or tokens.dtype.kind not in "iu":
-        raise ValueError(
-            "`tokens` must be a non-empty array of integers [N]. Received: "
-            f"shape={tokens.shape}, dtype={tokens.dtype}"
-        )
-    low, high = tokens.min(), tokens.max()
-    if low < 0 or high >= tokenizer.vocab_size:
-        raise ValueError(
-            f"`tokens` must be ids of the model's vocabulary, from 0 to "
-            f"{tokenizer.vocab_size - 1}. Received: from {low} to {high}"
-        )
-
-
-def _check_options(seed, static_masking, random_shift, min_length, unmasked_weight):
-    if seed is None and (random_shift or min_length is not None or unmasked_weight):
-        raise ValueError(
-            "`random_shift`, `min_length` and `unmasked_weight` need a `seed`. Received: "
-            f"seed=None, random_shift={random_shift}, min_length={min_length}, "
-            f"unmasked_weight={unmasked_weight}"
-        )
+def _check_options(static_masking, random_shift, unmasked_weight):
     if not 0 <= unmasked_weight <= 1:
         raise ValueError(
             "`unmasked_weight` must lie between 0 and 1. Received: "

@@ -2,8 +2,16 @@
 
 import numpy as np
 
+from keras_perceiver.data.causal import next_tokens
 from keras_perceiver.data.pipeline import check_batch_size, checked_preprocessor
-from keras_perceiver.preprocessing import chunk, pad
+from keras_perceiver.data.rows import (
+    check_min_length,
+    check_needs_seed,
+    check_tokens,
+    checked_length,
+    row_count,
+)
+from keras_perceiver.preprocessing import pad
 from keras_perceiver.preprocessing.midi import MIDI_PAD_ID
 
 
@@ -45,16 +53,12 @@ def midi_batches(tokens, model, batch_size=64, seed=None, min_length=None, lengt
     import grain
 
     preprocessor = checked_preprocessor(model)
-    length = preprocessor.max_length if length is None else length
-    _check_range("length", length, preprocessor.max_length)
-    _check_range("min_length", min_length, length)
-    if seed is None and min_length is not None:
-        raise ValueError(
-            f"`min_length` needs a `seed`. Received: seed=None, min_length={min_length}"
-        )
-    _check_events(tokens)
+    length = checked_length(length, preprocessor)
+    check_tokens(tokens, preprocessor.vocab_size)
+    check_needs_seed(seed, min_length=min_length)
+    check_min_length(min_length, length)
     # One event more than a row: the label of the last position.
-    count = len(chunk(tokens, length + 1))
+    count = row_count(tokens, length + 1)
     check_batch_size(batch_size, count, f"rows of {length} events", seed)
 
     def piece(index):
@@ -65,20 +69,16 @@ def midi_batches(tokens, model, batch_size=64, seed=None, min_length=None, lengt
         start = int(rng.integers(len(tokens) - size, endpoint=True))
         return longest_part(tokens[start : start + size])
 
-    def padded(pieces):
-        side = preprocessor.padding_side
-        ids, mask = pad([x[:-1] for x in pieces], MIDI_PAD_ID, length, side)  # [B, S]
-        labels, weights = pad([x[1:] for x in pieces], MIDI_PAD_ID, length, side)
-        first = max(0, length - model.max_latents)
-        inputs = {"token_ids": ids, "padding_mask": mask}
-        return inputs, labels[:, first:], weights[:, first:].astype("float32")
+    def predicted(pieces):
+        ids, mask = pad(pieces, MIDI_PAD_ID, length + 1, preprocessor.padding_side)
+        return next_tokens(ids, mask, model.max_latents)
 
     dataset = grain.MapDataset.range(count)
     if seed is None:
-        return dataset.map(piece).batch(batch_size, batch_fn=list).map(padded)
+        return dataset.map(piece).batch(batch_size, batch_fn=list).map(predicted)
     dataset = dataset.seed(seed).random_map(crop)
     dataset = dataset.batch(batch_size, drop_remainder=True, batch_fn=list)
-    return dataset.map(padded).repeat()
+    return dataset.map(predicted).repeat()
 
 
 def longest_part(ids):
@@ -92,23 +92,3 @@ def longest_part(ids):
     edges = np.concatenate([[-1], ends, [len(ids)]])
     i = int(np.argmax(np.diff(edges)))
     return ids[edges[i] + 1 : edges[i + 1]]
-
-
-def _check_range(name, value, limit):
-    if value is not None and not 1 <= value <= limit:
-        raise ValueError(
-            f"`{name}` must lie between 1 and {limit}. Received: {name}={value}"
-        )
-
-
-def _check_events(tokens):
-    if tokens.ndim != 1 or tokens.dtype.kind not in "iu":
-        raise ValueError(
-            "`tokens` must be integers [N]. Received: "
-            f"shape={tokens.shape}, dtype={tokens.dtype}"
-        )
-    if len(tokens) and (tokens.min() < 0 or tokens.max() > MIDI_PAD_ID):
-        raise ValueError(
-            f"`tokens` must be events, from 0 to {MIDI_PAD_ID}. Received: from "
-            f"{tokens.min()} to {tokens.max()}"
-        )

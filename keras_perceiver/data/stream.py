@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from keras_perceiver.data.masked import HELD_OUT_SEED, checked_length, masked
+from keras_perceiver.data.masked import HELD_OUT_SEED, masked
 from keras_perceiver.data.pipeline import checked_preprocessor
+from keras_perceiver.data.rows import checked_length
 from keras_perceiver.data.token_ids import check_documents, document_marks, text_of
 from keras_perceiver.preprocessing import Masking, join
 

