@@ -1,6 +1,6 @@
 """Training: what `model.fit` needs and Keras does not have."""
 
-from keras_perceiver.training.callbacks import MaskedTokenSamples
+from keras_perceiver.training.callbacks import GeneratedSamples, MaskedTokenSamples
 from keras_perceiver.training.distribution import data_parallel, fully_sharded
 from keras_perceiver.training.frequencies import unigram_entropy
 from keras_perceiver.training.lora import enable_lora
@@ -8,6 +8,7 @@ from keras_perceiver.training.losses import TokenCrossentropy
 from keras_perceiver.training.schedules import warmup_cosine
 
 __all__ = [
+    "GeneratedSamples",
     "MaskedTokenSamples",
     "TokenCrossentropy",
     "data_parallel",

@@ -1,4 +1,4 @@
-"""Samples of filled masks, and the loss of a model that knows frequencies only."""
+"""Samples of filled masks and of continuations, and the loss of a model that knows frequencies only."""
 
 import os
 import subprocess
@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 import keras_perceiver as kp
+import tiny_ar
 from keras_perceiver.preprocessing import ByteTokenizer
+from keras_perceiver.training import callbacks
 from tiny_text import masked_lm
 
 TEXTS = ["a [MASK] b", "[MASK][MASK] is new"]
@@ -45,6 +47,31 @@ def test_samples_of_each_epoch_can_be_read_as_text_and_by_tensorboard(tmp_path):
     steps, tags, shown = zip(*events(folder), strict=True)
     assert steps == (0, 1) and set(tags) == {"masked_token_samples"}
     assert [line.removeprefix("    ") for line in shown[1].split("\n")] == lines[1:]
+
+
+def test_continuations_of_each_epoch_are_those_of_the_model(tmp_path):
+    prompts = ["Some text", "x\n"]
+    options = {"max_new_tokens": 12, "sampler": "greedy", "seed": 3}
+    model = tiny_ar.causal_lm()
+    ids = kp.data.tokens(["Some text\n\nto train on. " * 40], ByteTokenizer())
+    batches = kp.data.causal_batches(ids, model, 4, seed=0)
+    model.compile("adam", kp.training.TokenCrossentropy())
+    samples = kp.training.GeneratedSamples(prompts, tmp_path, **options)
+    before = model.generate(prompts, strip_prompt=True, **options)
+    fit = {"steps_per_epoch": 20, "epochs": 2, "shuffle": False, "verbose": 0}
+    model.fit(batches, callbacks=[samples], **fit)
+    after = model.generate(prompts, strip_prompt=True, **options)
+    assert after != before
+    first, second = (tmp_path / "samples.txt").read_text().rstrip("\n").split("\n\n")
+    assert first.startswith("epoch 1, loss ") and second.startswith("epoch 2, loss ")
+    expected = []
+    for prompt, text in zip(prompts, after, strict=True):
+        shown = callbacks.printable(text).split("\n")
+        expected += [repr(prompt), *(f"  {line}" for line in shown)]
+    assert second.split("\n")[1:] == expected
+    steps, tags, shown = zip(*events(tmp_path), strict=True)
+    assert steps == (0, 1) and set(tags) == {"generated_samples"}
+    assert [line.removeprefix("    ") for line in shown[1].split("\n")] == expected
 
 
 @pytest.mark.one_backend
