@@ -13,7 +13,7 @@ from keras_perceiver.cli.models import (
     load,
     refuse,
 )
-from keras_perceiver.cli.options import REQUIRED, option_class, values
+from keras_perceiver.cli.options import OPEN, REQUIRED, option_class, values
 from keras_perceiver.data import batches
 
 PRESET_HELP = (
@@ -46,11 +46,12 @@ class Task:
     Attributes:
         description: of `fit` for the task.
         model_class: class of its models; `preprocessor_class` that of their preprocessor.
-        encoder_sources: classes that the options of the encoder come from.
+        model_sources: other classes that options of the model come from.
         data: kind of its data, a key of `keras_perceiver.cli.sources.SOURCES`.
         default_data: name of a source; None for the first of the kind.
     """
 
+    model_sources = ()
     default_data = None
     # Arguments of the preprocessor that are no options, and defaults of those that are.
     preprocessor_skip = ("labels",)
@@ -69,28 +70,28 @@ class Task:
 
     def model_options(self):
         """Dataclass of what `--model.` takes."""
+        return option_class(
+            "ModelOptions",
+            self.model_class,
+            *self.model_sources,
+            skip=("name", *PARTS),
+            **self.part_options(),
+            preset=(str | None, None, PRESET_HELP),
+            load_weights=(bool, False, "Start from the preset's weights."),
+            **self.more_model_options,
+        )
+
+    def part_options(self):
+        """Options of the parts of the model: name to `(type, default, help)`."""
         preprocessor = option_class(
             "PreprocessorOptions",
             self.preprocessor_class,
             skip=self.preprocessor_skip,
             **self.preprocessor_options,
         )
-        return option_class(
-            "ModelOptions",
-            self.model_class,
-            skip=("name", *PARTS),
-            encoder=(self.encoder_options(), REQUIRED, "What reads the input."),
-            preprocessor=(preprocessor, REQUIRED, "What is done to an input first."),
-            preset=(str | None, None, PRESET_HELP),
-            load_weights=(bool, False, "Start from the preset's weights."),
-            **self.more_model_options,
-        )
+        return {"preprocessor": (preprocessor, REQUIRED, "What is done to an input first.")}
 
     more_model_options = {}
-
-    def encoder_options(self):
-        """Dataclass of what `--model.encoder.` takes."""
-        return option_class("EncoderOptions", *self.encoder_sources)
 
     def defaults(self, chosen_value):
         """Defaults of options that follow from chosen presets: dotted name to value.
@@ -107,25 +108,37 @@ class Task:
         return defaults_like(model, "model", skip) | self.part_defaults(model)
 
     def part_defaults(self, model):
-        """Defaults of the options of encoder and preprocessor, those of a model."""
-        encoder = defaults_like(model.encoder, "model.encoder")
+        """Defaults of the options of the parts, those of a model."""
         if model.preprocessor is None:
-            return encoder
+            return {}
         skip = self.preprocessor_skip
-        return encoder | defaults_like(model.preprocessor, "model.preprocessor", skip)
+        return defaults_like(model.preprocessor, "model.preprocessor", skip)
 
     def check(self, model):
         """Raise a `CommandLineError` unless a model is of this task."""
         if not isinstance(model, self.model_class):
             refuse(model, f"a {self.model_class.__name__}", "--model.preset")
 
-    def build(self, options, encoder, preprocessor, **arguments):
-        """A model of the options `--model.`, with the preset's weights if they say so."""
+    def origin(self, chosen):
+        """The model that `--model.preset` names, without weights; or None."""
+        preset = chosen.model.preset
+        return None if preset is None else load(preset, load_weights=False)
+
+    def build(self, options, *parts, **arguments):
+        """A model of the options `--model.`, with the preset's weights if they say so.
+
+        Args:
+            options: what `--model.` says.
+            *parts: what the model's constructor takes first.
+            **arguments: other arguments, which are no options or go before them.
+        """
         skip = {*PARTS, "preset", "load_weights", *self.more_model_options}
-        rest = {k: v for k, v in values(options).items() if k not in skip}
-        model = self.model_class(
-            encoder, preprocessor=preprocessor, **{**rest, **arguments}
-        )
+        rest = {
+            name: value
+            for name, value in values(options).items()
+            if name not in skip and not (name in OPEN and value is None)
+        }
+        model = self.model_class(*parts, **{**rest, **arguments})
         if options.load_weights:
             if options.preset is None:
                 raise ValueError("--model.load_weights needs --model.preset")
@@ -168,8 +181,18 @@ class Task:
         """The same for the metadata of a preset."""
         raise NotImplementedError
 
-    def comparison(self, model, training, held_out):
-        """What to compare the verdict with, in words; or None."""
+    def tokens(self, records, model, chosen):
+        """Token ids of records, for a task on rows of tokens; else None."""
+        return
+
+    def comparison(self, model, tokens, held_out):
+        """What to compare the verdict with, in words; or None.
+
+        Args:
+            model: judged.
+            tokens: those of the training data, or None.
+            held_out: batches that it was judged on.
+        """
         return
 
     def pictures(self, model, chosen, folder):
@@ -178,10 +201,33 @@ class Task:
 
     def predict(self, model, inputs, files, top_k):
         """Names of inputs and files, and classes of each; for classifiers."""
-        refuse(model, "a classifier (for a masked language model: fill-mask)")
+        refuse(
+            model,
+            "a classifier (for a masked language model: fill-mask; for one that "
+            "continues: generate)",
+        )
 
 
-class ClassifierTask(Task):
+class EncoderTask(Task):
+    """A task whose model is an encoder and a head.
+
+    Attributes:
+        encoder_sources: classes that the options of the encoder come from.
+    """
+
+    def part_options(self):  # noqa: D102 (inherited)
+        encoder = {"encoder": (self.encoder_options(), REQUIRED, "What reads the input.")}
+        return encoder | super().part_options()
+
+    def encoder_options(self):
+        """Dataclass of what `--model.encoder.` takes."""
+        return option_class("EncoderOptions", *self.encoder_sources)
+
+    def part_defaults(self, model):  # noqa: D102 (inherited)
+        return defaults_like(model.encoder, "model.encoder") | super().part_defaults(model)
+
+
+class ClassifierTask(EncoderTask):
     """What classifiers of anything have in common."""
 
     def labels(self, chosen):

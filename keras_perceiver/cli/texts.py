@@ -4,9 +4,10 @@ import dataclasses
 import pathlib
 import tempfile
 
-from keras_perceiver.cli.options import documented, option_class, values
+from keras_perceiver.cli.options import option_class, values
+from keras_perceiver.cli.sequences import SequenceTask, TokenTask
 from keras_perceiver.cli.sources import Texts
-from keras_perceiver.cli.task import Task
+from keras_perceiver.cli.task import EncoderTask
 from keras_perceiver.data import tokens
 from keras_perceiver.data.text import decode_utf8
 from keras_perceiver.data.token_ids import text_of
@@ -32,24 +33,15 @@ CorpusOptions = option_class("CorpusOptions", tokens, skip=("documents", "tokeni
 CORPUS = tuple(field.name for field in dataclasses.fields(CorpusOptions))
 
 
-class TextTask(Task):
-    """A task on texts: its encoder and its tokenizer."""
+class TextTask(SequenceTask):
+    """A task on texts, and its tokenizer."""
 
-    encoder_sources = (TextEncoder, PerceiverEncoder)
     preprocessor_class = TextPreprocessor
     preprocessor_skip = ("tokenizer", "labels")
-    preprocessor_options = {
-        # Rows of a corpus and texts of a table alike are what the model sees, no more.
-        "defaults": {"add_special_tokens": False},
-        "max_length": (
-            int | None,
-            None,
-            documented(TextPreprocessor)["max_length"] + " None: the encoder's.",
-        ),
-    }
     data = Texts
 
     def add_training_options(self, parser):  # noqa: D102 (inherited)
+        super().add_training_options(parser)
         parser.add_argument(
             "--tokenizer",
             type=str | None,
@@ -57,12 +49,29 @@ class TextTask(Task):
             help=f"{TOKENIZER_HELP} None: that of the preset, or else `bytes`.",
         )
 
-    def part_defaults(self, model):  # noqa: D102 (inherited)
-        defaults = super().part_defaults(model)
-        key = "model.preprocessor.max_length"
-        if defaults.get(key) == model.encoder.max_length:
-            del defaults[key]  # so that it follows the encoder's
-        return defaults
+    def tokenizer(self, chosen, origin):
+        """The tokenizer of the options.
+
+        Args:
+            chosen: the options.
+            origin: the model whose tokenizer is the default, or None.
+        """
+        if chosen.tokenizer is not None:
+            return make_tokenizer(chosen.tokenizer, chosen.data.train)
+        if origin is not None and origin.preprocessor is not None:
+            return origin.preprocessor.tokenizer
+        return ByteTokenizer()
+
+
+class TextEncoderTask(TextTask, EncoderTask):
+    """A task on texts whose model has an encoder."""
+
+    encoder_sources = (TextEncoder, PerceiverEncoder)
+
+    @property
+    def preprocessor_options(self):
+        """Rows of a corpus and texts of a table alike are what the model sees, no more."""
+        return {**super().preprocessor_options, "defaults": {"add_special_tokens": False}}
 
     def parts(self, chosen, origin, labels=None):
         """Encoder and preprocessor of the options.
@@ -72,21 +81,41 @@ class TextTask(Task):
             origin: the model whose tokenizer is the default, or None.
             labels: names of the classes, or None.
         """
-        texts = chosen.data.train
-        if chosen.tokenizer is not None:
-            tokenizer = make_tokenizer(chosen.tokenizer, texts)
-        elif origin is not None and origin.preprocessor is not None:
-            tokenizer = origin.preprocessor.tokenizer
-        else:
-            tokenizer = ByteTokenizer()
-        encoder_options = values(chosen.model.encoder)
-        encoder_options.pop("preset", None)
-        if encoder_options["vocab_size"] is None:
-            encoder_options["vocab_size"] = tokenizer.vocab_size
-        encoder = TextEncoder(**encoder_options)
-        options = values(chosen.model.preprocessor)
-        options["max_length"] = options["max_length"] or encoder.max_length
-        return encoder, TextPreprocessor(tokenizer, labels=labels, **options)
+        tokenizer = self.tokenizer(chosen, origin)
+        options = values(chosen.model.encoder)
+        options.pop("preset", None)
+        if options["vocab_size"] is None:
+            options["vocab_size"] = tokenizer.vocab_size
+        encoder = TextEncoder(**options)
+        return encoder, self.preprocessor(
+            chosen, encoder.max_length, tokenizer, labels=labels
+        )
+
+
+class LanguageTask(TextTask, TokenTask):
+    """A language model, trained on a corpus of texts."""
+
+    corpus_options = CorpusOptions
+
+    def add_training_options(self, parser):  # noqa: D102 (inherited)
+        super().add_training_options(parser)
+        parser.add_argument("--samples", type=list[str], default=[], help=self.samples_help)
+
+    def tokens(self, records, model, chosen):  # noqa: D102 (inherited)
+        options = {name: chosen[name] for name in CORPUS}
+        return tokens(records, model.preprocessor.tokenizer, **options)
+
+    def callbacks(self, model, chosen, folder):  # noqa: D102 (inherited)
+        if not chosen.samples:
+            return []
+        callback = self.samples(chosen, folder)
+        callback.set_model(model)
+        callback.lines()  # A text that will not do shows now.
+        return [callback]
+
+    def samples(self, chosen, folder):
+        """The callback that shows what becomes of the texts `--samples`."""
+        raise NotImplementedError
 
 
 def make_tokenizer(name, texts):

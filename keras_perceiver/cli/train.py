@@ -64,10 +64,7 @@ def fit(argv):
     written = {"config.yaml": f"all options of this run: {command} --config"}
     written |= run_folder.write(folder, model, task.source(scores))
     written |= task.pictures(model, chosen, folder)
-    print(f"held-out {task.verdict(scores)} on {count:,} {task.records(model)}")
-    comparison = task.comparison(model, train, held_out)
-    if comparison is not None:
-        print(f"  {comparison}")
+    report(task, model, scores, count, task.comparison(model, train.tokens, held_out))
     for name, what in written.items():
         print(f"  {folder / name!s:40} {what}")
 
@@ -76,6 +73,13 @@ def score(task, model, held_out):
     """What a model is worth on held-out batches: metrics by name."""
     model.compile(**task.scoring_options())
     return model.evaluate(held_out, steps=len(held_out), verbose=0, return_dict=True)
+
+
+def report(task, model, scores, count, comparison):
+    """Print what `score` found on so many records, and what to compare it with."""
+    print(f"held-out {task.verdict(scores)} on {count:,} {task.records(model)}")
+    if comparison is not None:
+        print(f"  {comparison}")
 
 
 def _summary(model, task, count, held_out_count):

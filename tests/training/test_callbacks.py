@@ -1,4 +1,4 @@
-"""Samples of filled masks and of continuations, and the loss of a model that knows frequencies only."""
+"""Samples of filled masks and continuations; the loss that frequencies alone give."""
 
 import os
 import subprocess

@@ -35,7 +35,9 @@ class ImageClassifierTask(ClassifierTask):
         preprocessor = ImagePreprocessor(
             encoder.image_shape, labels=labels, **values(chosen.model.preprocessor)
         )
-        return self.build(chosen.model, encoder, preprocessor, num_classes=len(labels))
+        return self.build(
+            chosen.model, encoder, preprocessor=preprocessor, num_classes=len(labels)
+        )
 
     def augmentation(self, chosen):  # noqa: D102 (inherited)
         wanted = any(dataclasses.astuple(chosen.augmentation))

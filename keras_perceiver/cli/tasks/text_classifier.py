@@ -6,7 +6,7 @@ import re
 from keras_perceiver.cli.models import copy_weights, load, refuse
 from keras_perceiver.cli.options import option_class
 from keras_perceiver.cli.task import ClassifierTask
-from keras_perceiver.cli.texts import TextTask, read_text
+from keras_perceiver.cli.texts import TextEncoderTask, read_text
 from keras_perceiver.models import MaskedLM, TextClassifier
 
 ENCODER_HELP = (
@@ -16,19 +16,21 @@ ENCODER_HELP = (
 )
 
 
-class TextClassifierTask(TextTask, ClassifierTask):
+class TextClassifierTask(TextEncoderTask, ClassifierTask):
     """Which of some classes is a text of?"""
 
     description = "Train a text classifier."
     model_class = TextClassifier
     default_data = "topic_passages"
-    preprocessor_options = {
-        **TextTask.preprocessor_options,
-        "defaults": {**TextTask.preprocessor_options["defaults"], "truncate": True},
-    }
     more_model_options = {
         "freeze_encoder": (bool, False, "Train the head alone, on an encoder as it is.")
     }
+
+    @property
+    def preprocessor_options(self):
+        """A classifier reads the start of a long text."""
+        options = super().preprocessor_options
+        return {**options, "defaults": {**options["defaults"], "truncate": True}}
 
     def arguments(self, argv):  # noqa: D102 (inherited)
         # A group of options takes no value of its own.
@@ -59,16 +61,16 @@ class TextClassifierTask(TextTask, ClassifierTask):
 
     def model(self, chosen):  # noqa: D102 (inherited)
         options = chosen.model
-        origin = None
+        origin = self.origin(chosen)
         if options.encoder.preset is not None:
             origin = _encoder_origin(options.encoder.preset, load_weights=True)
-        elif options.preset is not None:
-            origin = load(options.preset, load_weights=False)
         labels = self.labels(chosen)
         encoder, preprocessor = self.parts(chosen, origin, labels)
         if options.encoder.preset is not None:
             copy_weights(origin.encoder, encoder, "--model.encoder")
-        model = self.build(options, encoder, preprocessor, num_classes=len(labels))
+        model = self.build(
+            options, encoder, preprocessor=preprocessor, num_classes=len(labels)
+        )
         model.encoder.trainable = not options.freeze_encoder
         return model
 
