@@ -26,6 +26,7 @@ def masked_batches(
     random_shift=False,
     min_length=None,
     unmasked_weight=0.0,
+    mask_selection_length=None,
     length=None,
 ):
     """Batches of masked rows of a corpus for `fit` and `evaluate`.
@@ -55,6 +56,9 @@ def masked_batches(
             as they are. Above 0 the model first learns which position is which, without
             which a small one stays for thousands of steps at what frequencies alone
             give. Needs a seed: held-out loss is of what was selected.
+        mask_selection_length: number of positions K of each row that the model is asked
+            for, the selected ones first: the same loss for less work, if at most K are
+            selected; of more, K are drawn. None for all positions. Needs a seed.
         length: of a row in tokens; None for the preprocessor's `max_length`.
 
     Returns:
@@ -62,7 +66,9 @@ def masked_batches(
         `token_ids` and `padding_mask`, int32 `[B, S]`; the token ids before masking,
         int32 `[B, S]`; and float32 `[B, S]`, 1 at what was selected to be predicted,
         else 0. `keras_perceiver.training.TokenCrossentropy` is the mean over what was
-        selected; Keras' own losses divide by all positions.
+        selected; Keras' own losses divide by all positions. With
+        `mask_selection_length`, inputs have `mask_positions` too, int32 `[B, K]`,
+        ascending, and labels and weights are those at them.
 
     Raises:
         ValueError: no tokens, fewer than a batch of rows, ids out of the model's
@@ -80,9 +86,15 @@ def masked_batches(
         random_shift=random_shift,
         min_length=min_length,
         unmasked_weight=unmasked_weight,
+        mask_selection_length=mask_selection_length,
     )
     check_min_length(min_length, length)
     _check_options(static_masking, random_shift, unmasked_weight)
+    if mask_selection_length is not None and not 1 <= mask_selection_length <= length:
+        raise ValueError(
+            f"`mask_selection_length` must lie between 1 and {length}, the length of a "
+            f"row. Received: mask_selection_length={mask_selection_length}"
+        )
 
     def mask(batch, rng):
         return masked(*batch[1:], masking, preprocessor.tokenizer, rng)
@@ -92,9 +104,14 @@ def masked_batches(
         base = HELD_OUT_SEED if seed is None else seed
         return _masked_by_row(batch, masking, preprocessor.tokenizer, base)
 
+    def select(batch, rng):
+        return selected(*batch, mask_selection_length, rng)
+
     def weighted(batch):
         inputs, labels, weights = batch
         others = inputs["padding_mask"] * np.float32(unmasked_weight)  # [B, S]
+        if mask_selection_length is not None:
+            others = np.take_along_axis(others, inputs["mask_positions"], axis=1)
         return inputs, labels, np.maximum(weights, others)
 
     dataset = batched_rows(
@@ -104,6 +121,8 @@ def masked_batches(
         dataset = dataset.map(mask_by_row)
     else:
         dataset = dataset.random_map(mask)
+    if mask_selection_length is not None:
+        dataset = dataset.random_map(select)
     if unmasked_weight:
         dataset = dataset.map(weighted)
     # After the batches, so that no batch mixes two epochs; each epoch has a new order.
@@ -114,6 +133,17 @@ def masked(ids, padding_mask, masking, tokenizer, rng):
     """`(inputs, labels, sample_weight)` of ids and padding mask, int32 `[B, S]` each."""
     masked_ids, weights = masking(ids, padding_mask, tokenizer, rng)
     return {"token_ids": masked_ids, "padding_mask": padding_mask}, ids, weights
+
+
+def selected(inputs, labels, weights, count, rng):
+    """`(inputs, labels, sample_weight)` of `masked` at `count` positions of each row.
+
+    Those with a weight come first, then other tokens, then padding, in random order.
+    """
+    rank = rng.random(labels.shape) - 2 * weights - inputs["padding_mask"]  # [B, S]
+    positions = np.sort(np.argsort(rank, axis=1)[:, :count], axis=1)  # [B, K]
+    labels, weights = (np.take_along_axis(x, positions, 1) for x in (labels, weights))
+    return {**inputs, "mask_positions": positions.astype("int32")}, labels, weights
 
 
 def _masked_by_row(batch, masking, tokenizer, base):

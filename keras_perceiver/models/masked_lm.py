@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+from keras import ops
 
 from keras_perceiver.layers import AttentionSpec, LearnedQueries, PerceiverDecoder
 from keras_perceiver.layers.bias import Bias
@@ -28,11 +29,13 @@ class MaskedLM(ConfiguredModel):
         name: of the model.
 
     Call arguments:
-        inputs: a dict of `token_ids` and `padding_mask`, `[B, S]` each.
+        inputs: a dict of `token_ids` and `padding_mask`, `[B, S]` each, and, to be
+            answered at K positions of each text only, `mask_positions` `[B, K]`,
+            integers from 0 to S - 1.
 
     Returns:
-        Logits `[B, S, V]`, in float32 under every dtype policy. Those at padding
-        mean nothing.
+        Logits `[B, S, V]`, or `[B, K, V]`: the same numbers, for less. In float32 under
+        every dtype policy. Those at padding mean nothing.
 
     Raises:
         ValueError: a preprocessor with another vocabulary.
@@ -62,20 +65,23 @@ class MaskedLM(ConfiguredModel):
             query_channels or encoder.input_channels,
             init_scale,
             name="queries",
-        )(encoder.output, encoder.input["token_ids"])  # [B, S, F]
-        x = PerceiverDecoder(cross_attention, query_residual, init_scale, name="decoder")(
-            queries, encoder.output
-        )  # [B, S, F]
-        if query_channels is None:
-            x = encoder.get_layer("token_embedding")(x, reverse=True)
-            logits = Bias(dtype="float32", name="logits")(x)
-        else:
-            logits = Dense(
+        )
+        decoder = PerceiverDecoder(
+            cross_attention, query_residual, init_scale, name="decoder"
+        )
+        head = Bias(dtype="float32", name="logits")
+        if query_channels is not None:
+            head = Dense(
                 encoder.vocab_size,
                 kernel_initializer=keras.initializers.RandomNormal(0.0, init_scale),
                 dtype="float32",
                 name="logits",
-            )(x)  # [B, S, V]
+            )
+        layers = {x.name: x for x in (*encoder.layers, queries, decoder, head)}
+        tied = query_channels is None
+        logits = _answers(
+            layers.get, tied, encoder.output, encoder.input["token_ids"]
+        )  # [B, S, V]
         super().__init__(inputs=encoder.input, outputs=logits, name=name)
         self.encoder = encoder
         self.query_channels = query_channels
@@ -83,6 +89,15 @@ class MaskedLM(ConfiguredModel):
         self.query_residual = query_residual
         self.init_scale = init_scale
         self.preprocessor = encoder.checked_preprocessor(preprocessor)
+
+    def call(self, inputs, training=None, mask=None):
+        """See the class docstring; `mask` is Keras' own and not used."""
+        if "mask_positions" not in inputs:
+            return super().call(inputs, training=training)
+        inputs = dict(inputs)
+        positions = inputs.pop("mask_positions")
+        tied, latents = self.query_channels is None, self.encoder(inputs)
+        return _answers(self.get_layer, tied, latents, inputs["token_ids"], positions)
 
     def fill_mask(self, texts, top_k=5, batch_size=32):
         """Texts with their masks filled in.
@@ -133,6 +148,18 @@ class MaskedLM(ConfiguredModel):
                 strict=True,
             )
         ]
+
+
+def _answers(layer, tied, latents, token_ids, mask_positions=None):
+    """Logits `[B, S, V]` or `[B, K, V]` by the layers of some names."""
+    x = layer("queries")(latents, token_ids)  # [B, S, F]
+    if mask_positions is not None:
+        # The same queries for each text: those of the first are all that there are.
+        x = ops.take(x[0], mask_positions, axis=0)  # [B, K, F]
+    x = layer("decoder")(x, latents)
+    if tied:
+        x = layer("token_embedding")(x, reverse=True)
+    return layer("logits")(x)
 
 
 def _fillings(tokenizer, ids, masked, scores, top_k):

@@ -151,6 +151,36 @@ def test_random_lengths_are_padded_and_padding_is_never_predicted():
 
 
 @one_backend
+def test_only_some_positions_are_asked_for_the_selected_ones_first():
+    """The same masks, and of each row those positions that count, K at most."""
+    options = {"seed": 3, "masking": every_token(0.4)}
+    (inputs, labels, weights) = masked_batches(TOKENS, MODEL, 4, **options)[0]
+    counts = weights.sum(1)
+    some = masked_batches(TOKENS, MODEL, 4, mask_selection_length=S - 2, **options)[0]
+    assert counts.max() <= S - 2
+    np.testing.assert_array_equal(some[0]["token_ids"], inputs["token_ids"])
+    positions = some[0]["mask_positions"]
+    assert positions.shape == some[1].shape == some[2].shape == (4, S - 2)
+    assert positions.dtype == np.int32 and (np.diff(positions) > 0).all()
+    np.testing.assert_array_equal(some[1], np.take_along_axis(labels, positions, 1))
+    np.testing.assert_array_equal(some[2], np.take_along_axis(weights, positions, 1))
+    np.testing.assert_array_equal(some[2].sum(1), counts)
+    few = masked_batches(TOKENS, MODEL, 4, mask_selection_length=2, **options)[0]
+    np.testing.assert_array_equal(few[2].sum(1), np.minimum(counts, 2))
+
+
+@one_backend
+def test_what_is_asked_for_beside_the_selected_is_no_padding():
+    options = {"seed": 3, "masking": every_token(0.2), "min_length": 12}
+    dataset = masked_batches(
+        TOKENS, MODEL, 4, mask_selection_length=12, unmasked_weight=0.5, **options
+    )
+    inputs, _, weights = dataset[0]
+    assert not inputs["padding_mask"].all()
+    assert set(np.unique(weights)) == {0.5, 1.0}  # none is 0, as padding would be
+
+
+@one_backend
 @pytest.mark.parametrize(
     ("tokens", "options", "message"),
     [
@@ -177,6 +207,12 @@ def test_random_lengths_are_padded_and_padding_is_never_predicted():
         ),
         (TOKENS, {"min_length": 17, "seed": 0}, "`min_length` must .* 1 and 16, .*=17"),
         (TOKENS, {"min_length": 0, "seed": 0}, "`min_length` must .* 1 and 16, .*=0"),
+        (
+            TOKENS,
+            {"mask_selection_length": 17, "seed": 0},
+            "`mask_selection_length` must .* 1 and 16, .*=17",
+        ),
+        (TOKENS, {"mask_selection_length": 4}, "`mask_selection_length` needs a `seed`"),
         (TOKENS, {"min_length": 2}, "`min_length` needs a `seed`.*=2"),
         (
             TOKENS,

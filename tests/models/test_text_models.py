@@ -99,6 +99,43 @@ def test_a_prediction_needs_its_own_query_only():
     np.testing.assert_allclose(run(model, longer)[:, :20], run(model, inputs), atol=FLOAT32)
 
 
+@pytest.mark.parametrize("query_channels", [None, 6])
+def test_logits_at_some_positions_are_those_of_all(query_channels):
+    """In value and in gradient: asking for less gives the same loss for less work."""
+    model = tiny_text.masked_lm(query_channels)
+    contract.randomize(model, np.random.default_rng(1))
+    inputs = tiny_text.batch(3, 20)
+    rng = np.random.default_rng(0)
+    positions = np.sort(rng.permuted(np.tile(np.arange(11), (3, 1)), axis=1)[:, :5])
+    some = {**inputs, "mask_positions": positions.astype("int32")}
+    expected = np.take_along_axis(run(model, inputs), positions[..., None], axis=1)
+    np.testing.assert_allclose(run(model, some), expected, atol=FLOAT32)
+    np.testing.assert_allclose(
+        model.predict(some, verbose=0), expected, atol=FLOAT32, rtol=1e-6
+    )
+    labels = inputs["token_ids"]
+    weights = np.zeros(labels.shape, "float32")
+    np.put_along_axis(weights, positions, 1.0, axis=1)
+    few = np.take_along_axis(labels, positions, axis=1)
+    before, after = model.get_weights(), []
+    model.compile(keras.optimizers.SGD(0.1), kp.training.TokenCrossentropy())
+    for batch in ((inputs, labels, weights), (some, few, np.ones(few.shape, "float32"))):
+        model.set_weights(before)
+        model.train_on_batch(*batch)
+        after.append(model.get_weights())
+    for one, other in zip(*after, strict=True):
+        np.testing.assert_allclose(one, other, atol=FLOAT32, rtol=1e-5)
+
+
+def test_dropout_is_on_where_only_some_positions_are_asked_for():
+    spec = AttentionSpec(num_heads=2, residual_dropout=0.5)
+    model = tiny_text.masked_lm(self_attention=spec)
+    contract.randomize(model, np.random.default_rng(1))
+    some = {**tiny_text.batch(2, 9), "mask_positions": np.asarray([[0, 3], [1, 2]])}
+    dropped = keras.ops.convert_to_numpy(model(some, training=True))
+    assert np.abs(dropped - run(model, some)).max() > 1e-2
+
+
 @pytest.mark.parametrize("task", ["masked_lm", "text_classifier"])
 def test_it_overfits_a_batch(task):
     """T1."""
