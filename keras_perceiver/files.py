@@ -128,6 +128,40 @@ def atomic_folder(path):
             one would not replace.
         OSError: `path` cannot be written.
     """
+    with _fresh_folder(path) as fresh:
+        yield fresh
+        _sync(fresh)
+        _replace(fresh, os.path.realpath(path))
+    _sync_one(os.path.dirname(os.path.realpath(path)))
+
+
+@contextlib.contextmanager
+def atomic_files(path):
+    """Files that appear complete in a folder, or not at all.
+
+    Yields a new folder beside `path` to write into. On success its files move to
+    `path`, next to what is there or in place of files of the same name; on an error
+    they are removed.
+
+    Args:
+        path: of the folder; made if it is not there.
+
+    Raises:
+        ValueError: `path` is a file.
+        OSError: `path` cannot be written.
+    """
+    with _fresh_folder(path) as fresh:
+        yield fresh
+        _sync(fresh)
+        os.makedirs(path, exist_ok=True)
+        for name in sorted(os.listdir(fresh)):
+            os.replace(os.path.join(fresh, name), os.path.join(path, name))
+    _sync_one(path)
+
+
+@contextlib.contextmanager
+def _fresh_folder(path):
+    """A new folder beside `path`, which is gone in the end."""
     path = os.path.realpath(path)
     parent, name = os.path.split(path)
     if os.path.exists(path) and not os.path.isdir(path):
@@ -142,12 +176,9 @@ def atomic_folder(path):
         ) from None
     try:
         yield fresh
-        _sync(fresh)
-        _replace(fresh, path)
     finally:
-        # The new folder after an error, the old one after an exchange.
+        # After an exchange of folders, the old one.
         shutil.rmtree(fresh, ignore_errors=True)
-    _sync_one(parent)
 
 
 def _replace(fresh, path):

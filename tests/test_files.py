@@ -14,6 +14,7 @@ import pytest
 
 from keras_perceiver.files import (
     TensorFile,
+    atomic_files,
     atomic_folder,
     read_json,
     write_json,
@@ -102,6 +103,25 @@ def test_without_an_atomic_exchange_folders_are_still_replaced(tmp_path, monkeyp
         write(tmp_path / "x", number)
     assert read(tmp_path / "x") == 2
     assert os.listdir(tmp_path) == ["x"]
+
+
+def test_files_move_into_a_folder_complete_or_not_at_all(tmp_path):
+    for place in (tmp_path / "new", tmp_path):
+        with atomic_files(place) as folder:
+            pathlib.Path(folder, "a").write_text("1")
+        assert (place / "a").read_text() == "1"
+    pathlib.Path(tmp_path, "b").write_text("stays")
+    with pytest.raises(RuntimeError), atomic_files(tmp_path) as folder:
+        pathlib.Path(folder, "a").write_text("half")
+        raise RuntimeError
+    with atomic_files(tmp_path) as folder:
+        pathlib.Path(folder, "c").write_text("3")
+        assert not (tmp_path / "c").exists()
+    contents = {x.name: x.read_text() for x in tmp_path.iterdir() if x.is_file()}
+    assert contents == {"a": "1", "b": "stays", "c": "3"}
+    assert not list(tmp_path.parent.glob(".*.partial"))
+    with pytest.raises(ValueError, match="must be a folder to write"):
+        atomic_files(tmp_path / "a").__enter__()
 
 
 def test_a_link_to_a_folder_stays_a_link(tmp_path):

@@ -15,7 +15,11 @@ COMMANDS = {
     "evaluate": ("judge.evaluate", "how good a model is on held-out data"),
     "predict": ("use.predict", "classes of images or texts"),
     "fill-mask": ("use.fill_mask", "texts with their masks filled in"),
-    "preprocess": ("prepare.preprocess", "fill the cache of token ids: preprocess text"),
+    "generate": ("use.generate", "continue a text or a MIDI file: generate MODEL --help"),
+    "preprocess": (
+        "prepare.preprocess",
+        "fill the cache of token ids: preprocess text | midi",
+    ),
     "export": ("use.export", "write a TensorFlow SavedModel"),
     "presets": ("use.presets", "list the models that can be loaded by name"),
 }

@@ -66,6 +66,9 @@ def summary(message, names):
     >>> message = 'Parser key "data":\n  Errors:\n    - Option \'sed\' is not accepted'
     >>> summary(message, {})
     "--data: option 'sed' is not accepted"
+    >>> kinds = "Subtypes: [<class 'int'>, <class 'NoneType'>]\n  Errors: ..."
+    >>> summary(f'Parser key "seed":\n  {kinds}\n  Given value: x', {})
+    '--seed: must be of the types int, null. Received: x'
     """
     key = re.search(r'Parser key "([\w.]+)"', message)
     option = f"--{key[1]}: " if key else ""
@@ -75,7 +78,16 @@ def summary(message, names):
     refused = re.search(r"Option ('\S+') is not accepted", message)
     if refused:
         return f"{option}option {refused[1]} is not accepted"
-    required = re.match(r"the following arguments are required: (.*)", message)
+    union = re.search(r"Subtypes: \[(.*?)\]\s+Errors.*Given value: (.*)", message, re.S)
+    if union:
+        kinds = re.sub(r"<class '(?:\w+\.)*(\w+)'>|typing\.", r"\1", union[1])
+        kinds = kinds.replace("NoneType", "null")
+        for name, limits in re.findall(r"type (\w+): .* restriction (.*)", message):
+            kinds = kinds.replace(name, f"{name} ({limits})")
+        return f"{option}must be of the types {kinds}. Received: {union[2]}"
+    required = re.search(r"the following arguments are required: (.*)", message)
     if required:
-        return "required: " + ", ".join(f"--{name}" for name in required[1].split(", "))
+        # Those of a class that an option names, or of the command.
+        prefix = f"--{key[1]}." if key else "--"
+        return "required: " + ", ".join(prefix + name for name in required[1].split(", "))
     return option + re.sub(r'^Parser key "[\w.]+":\s*', "", message)

@@ -5,10 +5,10 @@ import pathlib
 import yaml
 
 from keras_perceiver.cli import tasks
-from keras_perceiver.cli.errors import CommandLineError, user_errors
-from keras_perceiver.cli.models import MODEL, load
+from keras_perceiver.cli.errors import user_errors
+from keras_perceiver.cli.models import add_model, load
 from keras_perceiver.cli.options import Parser
-from keras_perceiver.cli.train import score
+from keras_perceiver.cli.train import report, score
 
 
 def evaluate(argv):
@@ -16,13 +16,7 @@ def evaluate(argv):
     parser = Parser.of(
         "evaluate", "How good a model is on held-out data.", "MODEL [OPTIONS]"
     )
-    parser.add_argument(
-        "model",
-        help=f"{MODEL[0].upper()}{MODEL[1:]}. Options depend on it: evaluate MODEL --help.",
-    )
-    named = next((argument for argument in argv if not argument.startswith("-")), None)
-    if named is None:
-        parser.options(argv)  # help, or an error
+    named = add_model(parser, argv)
     with user_errors():
         model = load(named)
         task = tasks.of_model(model)
@@ -30,12 +24,12 @@ def evaluate(argv):
         parser.add_batch_size()
         parser.set_defaults(_options_of_run(named, parser, argv))
     options = parser.options(argv)
-    if options.model != named:
-        raise CommandLineError(f"MODEL must come first. Received: {options.model}")
     with user_errors():
-        held_out, count = task.held_out(model, parser.instantiate(options))
+        chosen = parser.instantiate(options)
+        held_out, count = task.held_out(model, chosen)
+        tokens = task.tokens(chosen.data.train, model, chosen)
     scores = score(task, model, held_out)
-    print(f"held-out {task.verdict(scores)} on {count:,} {task.records(model)}")
+    report(task, model, scores, count, task.comparison(model, tokens, held_out))
 
 
 def _options_of_run(model, parser, argv):

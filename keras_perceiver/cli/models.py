@@ -19,6 +19,21 @@ def load(name_or_path, load_weights=True):
     return presets.load(inside if inside.is_dir() else name_or_path, load_weights)
 
 
+def add_model(parser, argv):
+    """Add the argument MODEL to a parser whose other options depend on it: its value."""
+    parser.add_argument(
+        "model",
+        help=f"{MODEL[0].upper()}{MODEL[1:]}. The options depend on it: MODEL --help "
+        "shows them.",
+    )
+    if argv and argv[0] in ("-h", "--help"):
+        parser.options(argv)
+    if not argv or argv[0].startswith("-"):
+        received = argv[0] if argv else "nothing"
+        raise CommandLineError(f"MODEL must come first, {MODEL}. Received: {received}")
+    return argv[0]
+
+
 def chosen_value(argv, name):
     """The value of a dotted option on the command line or in its `--config` files."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)

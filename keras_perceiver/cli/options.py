@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import inspect
 import re
+from typing import Literal
 
 import jsonargparse  # noqa: TID253 (this module is imported by commands only)
 import keras
@@ -26,7 +27,12 @@ TYPES = {
     "std": float | list[float],
     "crop": float | None,
     "min_length": PositiveInt | None,
+    "mask_selection_length": PositiveInt | None,
     "cache": str | None,
+    "rotary_fraction": float | None,
+    "use_cache": bool | Literal["exact"],
+    "seed": int | None,
+    "freed_latents": int | None,
 }
 REQUIRED = inspect.Parameter.empty
 # What need not be given, and what it is then.
@@ -34,6 +40,7 @@ OPEN = {
     "image_shape": "as the data have it",
     "num_classes": "as the data have it",
     "vocab_size": "as the tokenizer has it",
+    "rotary_fraction": "by that rule",
 }
 
 
@@ -43,7 +50,7 @@ def option_class(name, *sources, skip=("name",), defaults=(), **more):
     Args:
         name: of the dataclass.
         *sources: whose signatures and documented arguments count; where two have the
-            same argument, the first one's description.
+            same argument, the first one's.
         skip: arguments left out.
         defaults: other defaults than the signatures': name to value.
         **more: further fields: name to `(type, default, help)`.
@@ -57,7 +64,11 @@ def option_class(name, *sources, skip=("name",), defaults=(), **more):
         for parameter in inspect.signature(source).parameters.values():
             default = None if parameter.name in OPEN else parameter.default
             default = dict(defaults).get(parameter.name, default)
-            if parameter.name in skip or parameter.kind is parameter.VAR_KEYWORD:
+            if (
+                parameter.name in fields  # the first one's counts
+                or parameter.name in skip
+                or parameter.kind is parameter.VAR_KEYWORD
+            ):
                 continue
             kind = TYPES.get(parameter.name, type(default))
             fields[parameter.name] = (kind, *_default(default))

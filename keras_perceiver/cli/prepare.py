@@ -4,33 +4,28 @@ import pathlib
 
 from keras_perceiver.cli.errors import CommandLineError, user_errors
 from keras_perceiver.cli.options import Parser
-from keras_perceiver.cli.sources import Texts
+from keras_perceiver.cli.sources import Performances, Texts
+from keras_perceiver.cli.tasks.symbolic_audio import EventOptions
 from keras_perceiver.cli.texts import CORPUS, TOKENIZER_HELP, CorpusOptions, make_tokenizer
-from keras_perceiver.data import tokens
-
-KINDS = ("text",)
+from keras_perceiver.data import midi_tokens, tokens
 
 
 def preprocess(argv):
     """Fill the cache of token ids."""
-    if not argv or argv[0] not in KINDS:
+    kinds = {"text": _text, "midi": _midi}
+    if not argv or argv[0] not in kinds:
         raise CommandLineError(
-            f"preprocess needs a kind of data: {', '.join(KINDS)}. "
+            f"preprocess needs a kind of data: {', '.join(kinds)}. "
             f"Received: {argv[0] if argv else 'none'}"
         )
-    parser = Parser.of(
-        "preprocess text",
-        "Tokenize a corpus once, for fit with the same --cache.",
-        "--cache=FOLDER [OPTIONS]",
-    )
-    parser.add_data(Texts)
-    parser.add_class_arguments(CorpusOptions)
+    kinds[argv[0]](argv[1:])
+
+
+def _text(argv):
+    parser = _parser("text", "Tokenize a corpus once", Texts, CorpusOptions)
     parser.add_argument("--tokenizer", default="bytes", help=TOKENIZER_HELP)
-    options = parser.options(argv[1:])
+    chosen = _chosen(parser, argv)
     with user_errors():
-        if options.cache is None:
-            raise ValueError("required: --cache")
-        chosen = parser.instantiate(options)
         tokenizer = make_tokenizer(chosen.tokenizer, chosen.data.train)
         corpus = {name: chosen[name] for name in CORPUS}
         counts = [
@@ -43,3 +38,33 @@ def preprocess(argv):
         path = pathlib.Path(chosen.cache, tokenizer.FILE)
         path.write_bytes(tokenizer.file_bytes())
         print(f"vocabulary: --tokenizer={path}")
+
+
+def _midi(argv):
+    parser = _parser("midi", "Encode performances once", Performances, EventOptions)
+    chosen = _chosen(parser, argv)
+    with user_errors():
+        counts = [
+            len(midi_tokens(files, chosen.cache))
+            for files in (chosen.data.train, chosen.data.test)
+        ]
+    print(f"{counts[0]:,} events, {counts[1]:,} held out: {chosen.cache}")
+
+
+def _parser(kind, what, data, corpus_options):
+    parser = Parser.of(
+        f"preprocess {kind}",
+        f"{what}, for fit with the same --cache.",
+        "--cache=FOLDER [OPTIONS]",
+    )
+    parser.add_data(data)
+    parser.add_class_arguments(corpus_options)
+    return parser
+
+
+def _chosen(parser, argv):
+    options = parser.options(argv)
+    if options.cache is None:
+        raise CommandLineError("required: --cache")
+    with user_errors():
+        return parser.instantiate(options)

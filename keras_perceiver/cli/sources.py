@@ -13,7 +13,12 @@ class Texts:
     """Texts to train on, and held out."""
 
 
-# For each kind, name to class; the first is the default, which needs no files.
+class Performances:
+    """MIDI files of piano performances to train on, and held out."""
+
+
+# For each kind, name to class; the first is the default, which needs no files where there
+# is such a source.
 SOURCES = {
     kind: {
         function.__name__: class_from_function(function, kind, name=function.__name__)
@@ -35,5 +40,6 @@ SOURCES = {
                 data.enwik8,
             ),
         ),
+        (Performances, (data.midi_folder, data.maestro)),
     )
 }

@@ -1,10 +1,11 @@
-"""`keras-perceiver predict | fill-mask | export | presets`."""
+"""`keras-perceiver predict | fill-mask | generate | export | presets`."""
 
 from keras_perceiver import export as formats
 from keras_perceiver import presets as catalogue
 from keras_perceiver.cli import tasks
+from keras_perceiver.cli.causal import CausalTask
 from keras_perceiver.cli.errors import user_errors
-from keras_perceiver.cli.models import MODEL, load, refuse
+from keras_perceiver.cli.models import MODEL, add_model, load, refuse
 from keras_perceiver.cli.options import Parser
 from keras_perceiver.models import MaskedLM
 
@@ -63,6 +64,25 @@ def fill_mask(argv):
     for filled in fillings:
         for one in filled:
             print(f"{one['score']:.1%}", one["text"], sep="\t")
+
+
+def generate(argv):
+    """Continue texts or performances."""
+    parser = Parser.of(
+        "generate",
+        "Continue texts, or piano performances in MIDI files.",
+        "MODEL [OPTIONS]",
+    )
+    named = add_model(parser, argv)
+    with user_errors():
+        model = load(named)
+        task = tasks.of_model(model)
+        if not isinstance(task, CausalTask):
+            refuse(model, "a causal language model or one of symbolic audio", "MODEL")
+        task.add_generation_options(parser)
+    options = parser.options(argv)
+    with user_errors():
+        task.generate(model, parser.instantiate(options))
 
 
 def export(argv):

@@ -67,13 +67,7 @@ def render(midi, path, soundfont=SOUNDFONT):
         RuntimeError: the program failed; its message is in the error.
     """
     midi = _checked(midi)
-    program = shutil.which("fluidsynth")
-    if program is None or not os.path.isfile(soundfont):
-        missing = "fluidsynth" if program is None else soundfont
-        raise FileNotFoundError(
-            "`render` needs the program fluidsynth and a soundfont. On Debian: apt install "
-            f"fluidsynth fluid-soundfont-gm; `synthesize` needs neither. Missing: {missing}"
-        )
+    program = find_fluidsynth(soundfont)
     with tempfile.TemporaryDirectory() as folder:
         # Names of our own: the program reads one with a leading "-" as an option.
         source, target = (os.path.join(folder, x) for x in ("source.mid", "target.wav"))
@@ -92,6 +86,22 @@ def render(midi, path, soundfont=SOUNDFONT):
             raise RuntimeError(f"{program} failed: {result.stderr.strip()[-1000:]}")
         shutil.move(target, path)
     return path
+
+
+def find_fluidsynth(soundfont=SOUNDFONT):
+    """The path of the program `fluidsynth`.
+
+    Raises:
+        FileNotFoundError: it is missing, or the soundfont.
+    """
+    program = shutil.which("fluidsynth")
+    if program is None or not os.path.isfile(soundfont):
+        missing = "fluidsynth" if program is None else soundfont
+        raise FileNotFoundError(
+            "`render` needs the program fluidsynth and a soundfont. On Debian: apt install "
+            f"fluidsynth fluid-soundfont-gm; `synthesize` needs neither. Missing: {missing}"
+        )
+    return program
 
 
 def write_wav(path, samples, sample_rate=SAMPLE_RATE):

@@ -2,6 +2,7 @@
 
 import pytest
 
+import keras_perceiver as kp
 from keras_perceiver.cli import main
 
 
@@ -28,3 +29,17 @@ def built(monkeypatch):
         return models[-1]
 
     return fit
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory):
+    """Options of a small corpus of text files."""
+    files = tmp_path_factory.mktemp("corpus")
+    for i, text in enumerate(kp.data.topics().train[:3]):
+        (files / f"{i}.txt").write_text(text[:3000])
+    return [
+        "--data=text_files",
+        f"--data.path={files}",
+        "--data.documents=paragraph",
+        "--data.test_fraction=0.3",
+    ]
