@@ -3,30 +3,35 @@
 import keras
 import numpy as np
 
+from keras_perceiver.export.generation import Generation
 from keras_perceiver.files import atomic_folder
 from keras_perceiver.layers import LearnedPositions
+from keras_perceiver.models.causal_sequence import CausalSequenceModel
 
 # Largest difference between the model and what was written that counts as equal,
 # relative to the largest output: XLA and TensorFlow round differently.
 TOLERANCE = 1e-4
 
 
-def saved_model(model, path):
+def saved_model(model, path, **options):
     """Write a SavedModel that takes batches of any size, and verify it.
 
     The result needs neither this package nor Keras: `tf.saved_model.load(path)`
     gives an object whose `serve` takes what the model takes (an array, or a dict of
     arrays by input name). An optional mask becomes a required input: serve ones
-    where there is no padding.
+    where there is no padding. That of a `CausalLM` or `SymbolicAudioLM` generates too,
+    by `prefill`, `decode_step` and `generate`: see `keras_perceiver.export.generation`.
 
     Args:
         model: a functional model; its inputs of unknown size stay so. All inputs
             share one batch size, and those with an unknown length one length.
         path: folder to write, replaced if it exists, once the new one is complete.
+        **options: of a model that generates: `num_latents`, `sampler` and `stop_ids`, of
+            `keras_perceiver.export.generation.Generation`.
 
     Raises:
-        ValueError: the backend is PyTorch, or what was written computes something
-            else than the model.
+        ValueError: the backend is PyTorch, an option out of its range or of another
+            kind of model, or what was written computes something else than the model.
         ImportError: TensorFlow is not installed (needed under JAX too).
 
     Example:
@@ -43,26 +48,54 @@ def saved_model(model, path):
             "Save a preset (keras_perceiver.presets.save), and export it in a process with "
             "KERAS_BACKEND=tensorflow: keras-perceiver export PRESET --output=FOLDER"
         )
+    generates = isinstance(model, CausalSequenceModel)
+    if options and not generates:
+        raise ValueError(
+            f"Only models that generate have options. Received: {options} for a model of "
+            f"class {type(model).__name__}"
+        )
     import tensorflow as tf
 
-    options = {}
-    if backend == "jax":
-        # Keras would give every unknown size a symbol of its own, and the graph
-        # could not add a mask of one length to scores of another.
-        shapes = keras.tree.map_structure(_symbolic_shape, model._inputs_struct)
-        options["jax2tf_kwargs"] = {
+    generation = Generation(model, **options) if generates else None
+    # The graph alone: an optimizer's slots are not served, and TensorFlow cannot save
+    # those of Keras' SGD with momentum.
+    graph = keras.Model(model.input, model.output, name=model.name)
+    archive = keras.export.ExportArchive()
+    signature = keras.tree.map_structure(_input_spec, model._inputs_struct)
+    archive.track_and_add_endpoint("serve", graph, [signature], **_jax_options(model))
+    if generation:
+        # JAX's archive has them in this order; TensorFlow's functions know their own.
+        variables = graph.trainable_variables + graph.non_trainable_variables
+        weights = list(zip(variables, archive.variables, strict=True))
+        for name, endpoint in generation.endpoints(weights).items():
+            archive.add_endpoint(name, endpoint)
+    with atomic_folder(path) as folder:
+        archive.write_out(folder, verbose=False)
+        loaded = tf.saved_model.load(folder)  # an endpoint would not keep it alive
+        for batch_size in (1, 3):
+            _verify(*_served(model, loaded, batch_size))
+        for ours, theirs in generation.pairs(loaded) if generation else ():
+            _verify(ours, theirs)
+
+
+def _input_spec(tensor):
+    return keras.InputSpec(tensor.dtype, tensor.shape, name=tensor.name)
+
+
+def _jax_options(model):
+    """What JAX must know of the sizes that are unknown."""
+    if keras.backend.backend() != "jax":
+        return {}
+    # Keras would give every unknown size a symbol of its own, and the graph could not
+    # add a mask of one length to scores of another.
+    shapes = keras.tree.map_structure(_symbolic_shape, model._inputs_struct)
+    return {
+        "jax2tf_kwargs": {
             "polymorphic_shapes": [shapes],
             "polymorphic_constraints": _length_constraints(model),
             "with_gradient": False,  # it is served, not trained
         }
-    # The graph alone: an optimizer's slots are not served, and TensorFlow cannot save
-    # those of Keras' SGD with momentum.
-    graph = keras.Model(model.input, model.output, name=model.name)
-    with atomic_folder(path) as folder:
-        graph.export(str(folder), format="tf_saved_model", verbose=False, **options)
-        loaded = tf.saved_model.load(str(folder))  # `serve` alone would not keep it alive
-        for batch_size in (1, 3):
-            _verify(model, loaded.serve, batch_size)
+    }
 
 
 def _symbolic_shape(tensor):
@@ -77,7 +110,8 @@ def _length_constraints(model):
     return [f"length <= {table.positions.shape[0]}" for table in tables]
 
 
-def _verify(model, served, batch_size):
+def _served(model, loaded, batch_size):
+    """What the model gives for an example, and what a SavedModel gives."""
     rng = np.random.default_rng(0)
 
     def example(tensor):
@@ -88,8 +122,11 @@ def _verify(model, served, batch_size):
         return rng.integers(0, 2, size=shape).astype(dtype)
 
     inputs = keras.tree.map_structure(example, model._inputs_struct)
-    expected = keras.tree.flatten(model(inputs, training=False))
-    actual = keras.tree.flatten(served(inputs))
+    return model.predict_on_batch(inputs), loaded.serve(inputs)
+
+
+def _verify(expected, actual):
+    expected, actual = keras.tree.flatten(expected), keras.tree.flatten(actual)
     for ours, theirs in zip(expected, actual, strict=True):
         ours = keras.ops.convert_to_numpy(ours).astype("float32")
         theirs = np.asarray(theirs).astype("float32")

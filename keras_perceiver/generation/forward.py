@@ -7,8 +7,8 @@ a plain dict of arrays of fixed sizes, batch first:
 |---|---|---|
 | `cross_key`, `cross_value` | `[B * H, W, .]` | of the last W positions, a ring |
 | `cross_mask` | `[B, W]` int32 | 1 where a slot holds a token |
-| `self_key`, `self_value` | lists of `[B * H, L, .]` | of the last L latents, a ring |
-| `self_mask` | `[B, L]` int32 | 1 where a slot holds a latent of a token |
+| `self_key`, `self_value` | lists of `[B * H, R, .]` | of the last R latents, a ring |
+| `self_mask` | `[B, R]` int32 | 1 where a slot holds a latent of a token |
 | `position` | `[B]` int32 | real tokens so far |
 | `cross_slot`, `self_slot` | int32 | the next slot to write |
 
@@ -27,7 +27,7 @@ from keras_perceiver.ops.rotary import rotary_angles, shifted_positions
 NO_SEEDS = (None, None, None)
 
 
-def prefill(model, token_ids, padding_mask, num_latents, window):
+def prefill(model, token_ids, padding_mask, num_latents, window, latent_window=None):
     """Read a prompt: the cache after it, and logits of the token to come.
 
     Args:
@@ -36,6 +36,9 @@ def prefill(model, token_ids, padding_mask, num_latents, window):
         padding_mask: `[B, S]`.
         num_latents: latents to begin with, at most S.
         window: slots of the cross-attention's cache, W, at least S.
+        latent_window: slots of the other caches, R, at least `num_latents`; None for
+            the model's `max_latents`. Each step reads all of them, so where fewer tokens
+            are to come, fewer slots make it faster.
 
     Returns:
         `(logits [B, V], cache)`.
@@ -60,8 +63,8 @@ def prefill(model, token_ids, padding_mask, num_latents, window):
         projected = layer.attend.project(queries, None, rotation=turn)
         stored.append(projected)
         x = layer.read(x, queries, projected, mask, NO_SEEDS, rotation=turn)
-    size = stack.max_latents
-    length = token_ids.shape[1]
+    size = latent_window or stack.max_latents
+    length = ops.shape(token_ids)[1]
     cache = {
         "cross_key": _ring(cross[0], window),
         "cross_value": _ring(cross[1], window),
@@ -76,52 +79,48 @@ def prefill(model, token_ids, padding_mask, num_latents, window):
     return logits_of(model, x[:, -1:])[:, 0], cache
 
 
-def step(model, token_ids, cache):
+def step(model, token_ids, cache, layers=None):
     """One more token: logits of the one after it, and the cache with it.
 
     Args:
         model: a `CausalSequenceModel`.
         token_ids: `[B]`.
         cache: of `prefill` or of an earlier step.
+        layers: of `token.layers`, to save reading the weights for each token anew.
 
     Returns:
         `(logits [B, V], cache)`.
     """
-    x, cache = read_token(model, token_ids, cache)
+    x, cache = read_token(model, token_ids, cache, layers)
     return logits_of(model, x)[:, 0], cache
 
 
-def read_token(model, token_ids, cache):
+def read_token(model, token_ids, cache, layers=None):
     """As `step`, but the last layer's output `[B, 1, D]` instead of logits."""
-    stack = model.get_layer("stack")
     cache = dict(cache)
     position = cache["position"]
     x = embed(model, token_ids[:, None], position[:, None])  # [B, 1, D]
-    rotation = rotary_angles(position[:, None], stack.cross.rotary_channels)
-    slot, own = cache["cross_slot"], cache["self_slot"]
-    cache["cross_mask"] = _mark(cache["cross_mask"], slot)
-    cache["self_mask"] = _mark(cache["self_mask"], own)
-    layers = [(stack.cross, stack.cross.query_norm, rotation)]
-    layers += [
-        (layer, layer.norm, rotation if r else None) for layer, r in stack.rotary_layers
-    ]
+    channels = model.get_layer("stack").cross.rotary_channels
+    rotation = rotary_angles(position[:, None], channels)
     keys = [cache["cross_key"], *cache["self_key"]]
     values = [cache["cross_value"], *cache["self_value"]]
-    mask = attention_bias_mask(cache["cross_mask"])
-    for i, (layer, norm, turn) in enumerate(layers):
-        queries = token.norm(norm, x)
-        key, value = token.key_and_value(layer.attend, queries, turn)
-        keys[i], values[i] = write(keys[i], key, slot), write(values[i], value, slot)
-        x = x + token.attention(layer.attend, queries, keys[i], values[i], mask, turn)
-        x = token.mlp(layer, x)
-        if i == 0:
-            slot, mask = own, attention_bias_mask(cache["self_mask"])
+    masks, slots = {}, {}
+    for kind in ("cross", "self"):
+        slots[kind] = _index(cache[f"{kind}_slot"])
+        cache[f"{kind}_mask"] = _mark(cache[f"{kind}_mask"], slots[kind])
+        masks[kind] = attention_bias_mask(cache[f"{kind}_mask"])
+        size = cache[f"{kind}_mask"].shape[1]
+        cache[f"{kind}_slot"] = (cache[f"{kind}_slot"] + 1) % size
+    for i, (layer, rotates) in enumerate(layers or token.layers(model)):
+        kind = "self" if i else "cross"
+        query, key, value = layer.project(x, rotation if rotates else None)
+        keys[i] = write(keys[i], key, slots[kind])
+        values[i] = write(values[i], value, slots[kind])
+        x = x + layer.attention(query, keys[i], values[i], masks[kind])
+        x = layer.mlp(x)
     cache["cross_key"], *cache["self_key"] = keys
     cache["cross_value"], *cache["self_value"] = values
     cache["position"] = position + 1
-    for kind in ("cross", "self"):
-        size = cache[f"{kind}_mask"].shape[1]
-        cache[f"{kind}_slot"] = (cache[f"{kind}_slot"] + 1) % size
     return x, cache
 
 
@@ -164,7 +163,7 @@ def recompute(model, token_ids, padding_mask, num_latents):
 
 def embed(model, token_ids, positions):
     """Embedded tokens `[B, N, D]`, at positions `[B, N]`."""
-    x = model.get_layer("token_embedding")(token_ids)
+    x = token.plain_call(model.get_layer("token_embedding"))(token_ids)
     if model.learned_positions:
         table = ops.cast(model.get_layer("positions").positions, x.dtype)
         # Past the longest context the window slides: the last position stays the last.
@@ -177,22 +176,29 @@ def logits_of(model, x):
     """Logits `[B, N, V]` of latents `[B, N, D]`."""
     if model.output_norm:
         x = model.get_layer("output_norm")(x)
-    logits = model.get_layer("token_embedding")(x, reverse=True)
-    return model.get_layer("logits")(logits) if model.output_bias else logits
+    logits = token.plain_call(model.get_layer("token_embedding"))(x, reverse=True)
+    if model.output_bias:
+        logits = token.plain_call(model.get_layer("logits"))(logits)
+    return logits
 
 
 def write(ring, x, slot):
     """`ring` `[B * H, W, C]` with `x` `[B * H, 1, C]` in a slot."""
     if keras.backend.backend() == "torch":
         # In place: a copy of the cache for each token would take longer than the step.
-        ring[:, int(slot)] = x[:, 0]
+        ring[:, slot] = x[:, 0]
         return ring
     return ops.slice_update(ring, (0, slot, 0), x)
 
 
+def _index(slot):
+    """A slot in the form that `write` takes it: on PyTorch, a number."""
+    return int(slot) if keras.backend.backend() == "torch" else slot
+
+
 def _mark(mask, slot):
     if keras.backend.backend() == "torch":
-        mask[:, int(slot)] = 1
+        mask[:, slot] = 1
         return mask
     ones = ops.ones((ops.shape(mask)[0], 1), dtype=mask.dtype)
     return ops.slice_update(mask, (0, slot), ones)
@@ -200,11 +206,11 @@ def _mark(mask, slot):
 
 def _ring(x, size):
     """`x` `[B, H, N, C]` in a ring `[B * H, size, C]`, zeros after it."""
-    return _fill(ops.reshape(x, (-1, *x.shape[2:])), size)
+    return _fill(ops.reshape(x, (-1, *ops.shape(x)[2:])), size)
 
 
 def _fill(x, size):
     """`x` with zeros after it, up to `size` along the second axis."""
     padding = [[0, 0] for _ in x.shape]
-    padding[1][1] = size - x.shape[1]
+    padding[1][1] = size - ops.shape(x)[1]
     return ops.pad(x, padding)

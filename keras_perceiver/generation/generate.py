@@ -1,6 +1,5 @@
 """Generation: tokens after prompts, by one of three policies for the cache."""
 
-import keras
 import numpy as np
 from keras import ops
 
@@ -91,9 +90,7 @@ class Run:
     def __init__(self, model, sampler, stop_ids, seed, chunk, freed):
         self.model = model
         self.drawing = {"sampler": sampler, "stop_ids": stop_ids}
-        # Of the type that the backend's random functions want.
-        dtype = keras.random.SeedGenerator(0).state.dtype
-        self.seed = ops.convert_to_tensor(seed % 2**31, dtype)
+        self.seed = ops.convert_to_tensor(seed % 2**31, loop.seed_dtype())
         self.chunk = chunk
         self.freed = freed
 
@@ -107,7 +104,12 @@ class Run:
     def prefill(self, token_ids, padding_mask, num_latents, more):
         """Logits and cache after a prompt, with room for `more` tokens."""
         *prompt, window = self.padded(token_ids, padding_mask, more)
-        sizes = {"num_latents": num_latents, "window": window}
+        latent_window = min(bucket(num_latents + more), self.model.max_latents)
+        sizes = {
+            "num_latents": num_latents,
+            "window": window,
+            "latent_window": latent_window,
+        }
         return program(self.model, forward.prefill, **sizes)(*prompt)
 
     def decode(self, logits, cache, finished, drawn, steps):

@@ -5,7 +5,7 @@ import functools
 import keras
 from keras import ops
 
-from keras_perceiver.generation import forward
+from keras_perceiver.generation import forward, token
 
 
 def program(model, function, **static):
@@ -38,12 +38,7 @@ def compiled(model, function):
     if backend == "jax":
         import jax
 
-        def stateless(weights, *args):
-            mapping = list(zip(model.variables, weights, strict=True))
-            with keras.StatelessScope(state_mapping=mapping):
-                return function(*args)
-
-        jitted = jax.jit(stateless)
+        jitted = jax.jit(stateless(model.variables, function))
         return lambda *args: jitted([v.value for v in model.variables], *args)
     if backend == "tensorflow":
         import tensorflow as tf
@@ -52,6 +47,17 @@ def compiled(model, function):
     import torch
 
     return torch.no_grad()(function)
+
+
+def stateless(variables, function):
+    """`function` with the values of variables as a list before its own arguments."""
+
+    def with_values(values, *args):
+        mapping = list(zip(variables, values, strict=True))
+        with keras.StatelessScope(state_mapping=mapping):
+            return function(*args)
+
+    return with_values
 
 
 def draw(model, logits, finished, seed, *, sampler, stop_ids):
@@ -71,6 +77,11 @@ def draw(model, logits, finished, seed, *, sampler, stop_ids):
 def seed_of(seed, drawn):
     """Seed tensor of the draw after `drawn` others."""
     return ops.stack([seed, ops.cast(drawn, seed.dtype)])
+
+
+def seed_dtype():
+    """The type that the backend's random functions want a seed in."""
+    return keras.random.SeedGenerator(0).state.dtype
 
 
 def decode(model, logits, cache, finished, seed, first, steps, *, sampler, stop_ids, size):
@@ -93,17 +104,18 @@ def decode(model, logits, cache, finished, seed, first, steps, *, sampler, stop_
         mean nothing.
     """
     ids = ops.zeros((ops.shape(logits)[0], size), dtype="int32")
+    layers = token.layers(model)
 
     def unfinished(i, ids, logits, cache, finished):
         return ops.logical_and(i < steps, ops.logical_not(ops.all(finished)))
 
     def body(i, ids, logits, cache, finished):
         here = seed_of(seed, first + i)
-        token, finished = draw(
+        drawn, finished = draw(
             model, logits, finished, here, sampler=sampler, stop_ids=stop_ids
         )
-        ids = ops.slice_update(ids, (0, i), token[:, None])
-        logits, cache = forward.step(model, token, cache)
+        ids = ops.slice_update(ids, (0, i), drawn[:, None])
+        logits, cache = forward.step(model, drawn, cache, layers)
         return i + 1, ids, logits, cache, finished
 
     start = ops.convert_to_tensor(0, "int32")

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import functools
 
+import keras
 from keras import ops, random
 
 from keras_perceiver.ops.dropout import FixedSeed
@@ -48,7 +49,12 @@ class TopK:
 
     def __call__(self, logits, seed):
         """Ids `[B]` int32, of logits `[B, V]` and a seed tensor."""
-        logits, ids = ops.top_k(logits, min(self.k, logits.shape[-1]))
+        k, batch = min(self.k, logits.shape[-1]), logits.shape[0]
+        if keras.backend.backend() == "jax" and not isinstance(batch, int):
+            # While JAX exports: of jax 0.10, TensorFlow 2.21 reads only the `top_k` of a
+            # number that depends on the batch. Nothing is subtracted from it.
+            k = k - batch // 2**30 % 2
+        logits, ids = ops.top_k(logits, k)
         drawn = random.categorical(
             logits / self.temperature, 1, dtype="int32", seed=FixedSeed(seed)
         )

@@ -1,73 +1,128 @@
 """One token through a Perceiver AR: the layers' maths, without Keras around each.
 
-For one token, what Keras does around a layer's call takes PyTorch longer than its
-product, and zeroing the masked slots of a cache longer than reading it. Nothing in a
-cache can be NaN: empty slots hold zeros.
+For one token, what Keras does around a layer's call, or around a function's, takes
+PyTorch longer than its product, and zeroing the masked slots of a cache longer than
+reading it. Nothing in a cache can be NaN: empty slots hold zeros.
 """
 
+import keras
 from keras import ops
 
 from keras_perceiver.ops.kernels import MASKED
+from keras_perceiver.ops.norm import EPSILON
+from keras_perceiver.ops.plain import plain_ops
 from keras_perceiver.ops.rotary import rotate
 
 
-def attention(layer, x, key, value, mask, rotation):
-    """What an `Attention` layer makes of one token and caches.
+def layers(model):
+    """Those of a model's stack, for one token, each with whether it rotates.
+
+    They hold the weights as they are now: make them anew once weights may have changed.
+    """
+    stack = model.get_layer("stack")
+    first = TokenLayer(stack.cross, stack.cross.query_norm), True
+    rest = [(TokenLayer(layer, layer.norm), r) for layer, r in stack.rotary_layers]
+    return [first, *rest]
+
+
+class TokenLayer:
+    """A layer of Perceiver AR on one token.
 
     Args:
-        layer: an `Attention`.
-        x: normalised, `[B, 1, D]`.
-        key: `[B * H, W, K]`, rotated.
-        value: `[B * H, W, V]`.
-        mask: bool `[B, 1, 1, W]`, True where a slot holds a token: at least one.
-        rotation: of the token, or None.
-
-    Returns:
-        `[B, 1, E]`.
+        layer: a `ResidualAttention`.
+        first_norm: its norm of the queries.
     """
-    query = rotate(heads(layer, dense(layer.query_dense, x)), rotation)
-    query = ops.reshape(query * query.shape[-1] ** -0.5, (-1, query.shape[-1], 1))
-    # Turning the keys around instead would take JAX five times as long.
-    logits = ops.matmul(key, query)  # [B * H, W, 1]
-    size = key.shape[1]
-    logits = ops.reshape(ops.cast(logits, "float32"), (-1, layer.num_heads, 1, size))
-    weights = ops.softmax(ops.where(mask, logits, MASKED), axis=-1)  # [B, H, 1, W]
-    weights = ops.reshape(ops.cast(weights, value.dtype), (-1, 1, size))
-    out = ops.matmul(weights, value)  # [B * H, 1, V]
-    out = ops.reshape(out, (-1, 1, layer.num_heads * value.shape[-1]))
-    return dense(layer.output_dense, out)
+
+    def __init__(self, layer, first_norm):
+        attend = layer.attend
+        self.num_heads = attend.num_heads
+        self.norm, self.mlp_norm = norm(first_norm), norm(layer.mlp_norm)
+        self.query, self.key = dense(attend.query_dense), dense(attend.key_dense)
+        self.value, self.output = dense(attend.value_dense), dense(attend.output_dense)
+        self.mlp_in, self.mlp_out = dense(layer.mlp_in), dense(layer.mlp_out)
+        self.activation = layer.activation
+
+    def project(self, x, rotation):
+        """Query, key and value of a token.
+
+        Args:
+            x: `[B, 1, D]`.
+            rotation: of the token, see `keras_perceiver.ops.rotary_angles`, or None.
+
+        Returns:
+            `[B, H, 1, K]`, rotated, and `[B * H, 1, K]`, rotated, and `[B * H, 1, V]`.
+        """
+        x = self.norm(x)
+        query, key, value = (self._heads(f(x)) for f in (self.query, self.key, self.value))
+        key, value = (
+            plain_ops().reshape(y, (-1, 1, y.shape[-1])) for y in (rotate(key, rotation), value)
+        )
+        return rotate(query, rotation), key, value
+
+    def attention(self, query, key, value, mask):
+        """What a token gets from caches.
+
+        Args:
+            query: of `project`.
+            key: `[B * H, W, K]`.
+            value: `[B * H, W, V]`.
+            mask: bool `[B, 1, 1, W]`, True where a slot holds a token: at least one.
+
+        Returns:
+            `[B, 1, D]`.
+        """
+        if keras.backend.backend() == "torch":
+            from torch.nn.functional import scaled_dot_product_attention
+
+            key, value = (y.unflatten(0, query.shape[:2]) for y in (key, value))
+            out = scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        else:
+            query = query * query.shape[-1] ** -0.5
+            # Turning the keys around instead would take JAX five times as long.
+            logits = ops.matmul(key, ops.reshape(query, (-1, query.shape[-1], 1)))
+            shape = (-1, self.num_heads, 1, key.shape[1])
+            logits = ops.reshape(ops.cast(logits, "float32"), shape)
+            weights = ops.softmax(ops.where(mask, logits, MASKED), axis=-1)  # [B, H, 1, W]
+            weights = ops.reshape(ops.cast(weights, value.dtype), (-1, 1, key.shape[1]))
+            out = ops.matmul(weights, value)  # [B * H, 1, V]
+        return self.output(plain_ops().reshape(out, (-1, 1, self.num_heads * value.shape[-1])))
+
+    def mlp(self, x):
+        """`x` `[B, 1, D]` and what the MLP adds to it."""
+        return x + self.mlp_out(self.activation(self.mlp_in(self.mlp_norm(x))))
+
+    def _heads(self, x):
+        """`[B, 1, C] -> [B, H, 1, C / H]`: of one token, the same numbers in a row."""
+        return plain_ops().reshape(x, (-1, self.num_heads, 1, x.shape[-1] // self.num_heads))
 
 
-def key_and_value(layer, x, rotation):
-    """Of one token `[B, 1, D]`: `[B * H, 1, K]`, rotated, and `[B * H, 1, V]`."""
-    key, value = (heads(layer, dense(d, x)) for d in (layer.key_dense, layer.value_dense))
-    return tuple(
-        ops.reshape(y, (-1, 1, y.shape[-1])) for y in (rotate(key, rotation), value)
-    )
+def norm(layer):
+    """A LayerNormalization of this library as a function."""
+    if not _plain(layer):
+        return layer
+    if keras.backend.backend() != "torch":
+        return layer.call
+    from torch.nn.functional import layer_norm
+
+    gamma, beta = layer.gamma.value, layer.beta.value
+    return lambda x: layer_norm(x, gamma.shape, gamma, beta, EPSILON)
 
 
-def mlp(layer, x):
-    """`x` `[B, 1, D]` and what the layer's MLP adds to it."""
-    hidden = layer.activation(dense(layer.mlp_in, norm(layer.mlp_norm, x)))
-    return x + dense(layer.mlp_out, hidden)
-
-
-def heads(layer, x):
-    """`[B, 1, C] -> [B, H, 1, C / H]`: of one token, the same numbers in a row."""
-    return ops.reshape(x, (-1, layer.num_heads, 1, x.shape[-1] // layer.num_heads))
-
-
-def norm(layer, x):
-    """`layer(x)` of a LayerNormalization."""
-    return layer.call(x) if _plain(layer) else layer(x)
-
-
-def dense(layer, x):
-    """`layer(x)` of a Dense: its product alone, unless it is quantized or adapted."""
+def dense(layer):
+    """A Dense as a function: its product alone, unless it is quantized or adapted."""
     if not _plain(layer) or layer.quantization_mode is not None or layer.lora_enabled:
-        return layer(x)
-    x = ops.matmul(x, layer.kernel.value)
-    return x if layer.bias is None else x + layer.bias.value
+        return layer
+    kernel = layer.kernel.value
+    if layer.bias is None:
+        return lambda x: x @ kernel
+    bias = layer.bias.value
+    return lambda x: x @ kernel + bias
+
+
+def plain_call(layer):
+    """A layer as a function, without what Keras does around its call where it may."""
+    quantized = getattr(layer, "quantization_mode", None) is not None
+    return layer.call if _plain(layer) and not quantized else layer
 
 
 def _plain(layer):

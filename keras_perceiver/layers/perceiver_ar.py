@@ -124,18 +124,15 @@ class PerceiverAR(Configured, keras.layers.Layer):
         """See the class docstring."""
         check_rank("inputs", inputs, (3,), "[B, S, D]")
         inputs = zero_masked(inputs, padding_mask)
-        length = ops.shape(inputs)[1]
-        if isinstance(length, int):
-            prefix_length = max(length - self.max_latents, 0)
-        else:
-            prefix_length = ops.maximum(length - self.max_latents, 0)
-        prefix, latents = inputs[:, :prefix_length], inputs[:, prefix_length:]
-        positions = positions_of(padding_mask, length)
-        own_mask = None if padding_mask is None else padding_mask[:, prefix_length:]
-        own_positions = positions[:, prefix_length:]
+        # Slices count from the end, so that any length will do, known or not.
+        first = -self.max_latents
+        prefix, latents = inputs[:, :first], inputs[:, first:]
+        positions = positions_of(padding_mask, ops.shape(inputs)[1])
+        own_mask = None if padding_mask is None else padding_mask[:, first:]
+        own_positions = positions[:, first:]
         if training and self.prefix_dropout:
             prefix, positions, padding_mask = self._drop_prefix(
-                prefix, positions, padding_mask, prefix_length
+                prefix, positions, padding_mask, ops.shape(prefix)[1]
             )
         rotation = rotary_angles(positions, self.cross.rotary_channels)
         x = recompute(

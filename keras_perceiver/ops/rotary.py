@@ -2,6 +2,8 @@
 
 from keras import ops
 
+from keras_perceiver.ops.plain import plain_ops
+
 
 def rotary_angles(positions, channels):
     """Cosine and sine of the angle of each pair of channels at each position.
@@ -42,18 +44,18 @@ def rotate(x, rotation):
     """
     if rotation is None:
         return x
-    cosine, sine = (ops.cast(part, x.dtype) for part in rotation)
-    pairs = cosine.shape[-1]
+    pairs, own = rotation[0].shape[-1], plain_ops()
     if pairs == 0:
         return x
-    turned, rest = x[..., : 2 * pairs], x[..., 2 * pairs :]
-    shape = ops.shape(turned)
-    turned = ops.reshape(turned, (*shape[:-1], pairs, 2))  # [B, H, N, R / 2, 2]
-    first, second = turned[..., 0], turned[..., 1]
-    turned = ops.stack(
-        [first * cosine - second * sine, second * cosine + first * sine], axis=-1
+    if rotation[0].dtype != x.dtype:
+        rotation = tuple(ops.cast(part, x.dtype) for part in rotation)
+    cosine, sine = rotation
+    first, second = x[..., : 2 * pairs : 2], x[..., 1 : 2 * pairs : 2]  # [B, H, N, R / 2]
+    turned = own.stack(
+        [first * cosine - second * sine, second * cosine + first * sine], -1
     )
-    return ops.concatenate([ops.reshape(turned, shape), rest], axis=-1)
+    turned = own.reshape(turned, (*ops.shape(x)[:-1], 2 * pairs))
+    return own.concatenate([turned, x[..., 2 * pairs :]], -1)
 
 
 def shifted_positions(padding_mask):

@@ -1,0 +1,18 @@
+"""Functions on tensors without what Keras does around each."""
+
+import keras
+from keras import ops
+
+
+def plain_ops():
+    """Where `reshape`, `stack` and `concatenate` are: `keras.ops`, or `torch` on PyTorch.
+
+    Keras looks at all arguments of its functions to find symbolic ones. For the numbers
+    of one token that takes PyTorch several times as long as the work; other backends do
+    it once, while they compile. Both have arguments in the same order; axes last.
+    """
+    if keras.backend.backend() != "torch":
+        return ops
+    import torch
+
+    return torch
