@@ -10,6 +10,7 @@ GUIDES = pathlib.Path(__file__).parents[2] / "guides"
 EXPECTED = {
     "quickstart": ("held-out accuracy", ["attention.png", "mistakes.png", "preset"]),
     "compose_your_own_modality": ("shuffled: logits change by", ["attention.png"]),
+    "generation": ("exact: the first", ["policies.png", "preset"]),
     "text": ("held-out accuracy: pretrained", ["classifier"]),
 }
 OWN_FILES = ("copy_task", "permuted_pixels")  # tests of theirs that run them in full
