@@ -11,7 +11,7 @@ import importlib
 import numpy as np
 
 from flop_count import count_jax, count_torch
-from jobs import IGNORED
+from jobs import IGNORED, named_weights
 
 # Handing freed memory back and faulting it in again costs PyTorch's training steps
 # 16 to 31 % on the machine of results/. A user who tunes sets these two.
@@ -45,7 +45,7 @@ class Ours:
         if self.job.training:
             self.model.train_on_batch(self.inputs, self.labels, self.weights)
         else:
-            self.model.predict_on_batch(self.inputs)
+            self.job.outputs(self.model, self.inputs)
 
     def parameters(self):
         return self.model.count_params()
@@ -54,17 +54,19 @@ class Ours:
         import keras
 
         backend, training = keras.backend.backend(), self.job.training
-        if backend == "jax":
+        if backend == "jax" and not self.job.new_tokens:
             data = self.inputs, self.labels, self.weights
             return count_jax(self.model, *data, training)
         if backend != "torch":
             return None
-        if training:
+        if training or self.job.new_tokens:
             return count_torch(self.step)
         # Not predict_on_batch: the counter fails on a model without gradients.
         return count_torch(functools.partial(self.model, self.inputs, training=False))
 
     def formula_flops(self):
+        if self.job.new_tokens:
+            return None, None
         from keras_perceiver.models.flops import flops
 
         passes = self.job.batch * (3 if self.job.training else 1)
@@ -74,11 +76,10 @@ class Ours:
         )
 
     def save(self, path):
-        """Weights and the logits they give, for the reference to compare."""
-        logits = self.model.predict_on_batch(self.inputs)
-        encoder = f"{self.model.encoder.name}/"
-        weights = {w.path.removeprefix(encoder): np.array(w) for w in self.model.weights}
-        np.savez(path, __logits__=logits, **weights)
+        """Weights and the outputs they give, for the reference to compare."""
+        weights = {name: np.array(w) for name, w in named_weights(self.model).items()}
+        outputs = self.job.outputs(self.model, self.inputs)
+        np.savez(path, __outputs__=outputs, **weights)
 
 
 class OursXLA(Ours):
@@ -105,7 +106,7 @@ class Torch:
                 self.model.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY
             )
 
-    def logits(self):
+    def outputs(self):
         return self.forward(*self.inputs)
 
     def step(self):
@@ -113,11 +114,11 @@ class Torch:
 
         if not self.job.training:
             with torch.inference_mode():
-                self.logits().numpy()
+                self.outputs().numpy()
             return
         self.optimizer.zero_grad()
         loss = torch.nn.functional.cross_entropy(
-            self.logits().flatten(0, -2), self.labels.flatten(), ignore_index=IGNORED
+            self.outputs().flatten(0, -2), self.labels.flatten(), ignore_index=IGNORED
         )
         loss.backward()
         self.optimizer.step()
@@ -127,7 +128,7 @@ class Torch:
         return sum(p.numel() for p in self.model.parameters())
 
     def flops(self):
-        return count_torch(self.step if self.job.training else self.logits)
+        return count_torch(self.step if self.job.training else self.outputs)
 
 
 class Reference(Torch):
@@ -137,17 +138,17 @@ class Reference(Torch):
         return self.job.reference()
 
     def compare(self, path):
-        """Largest difference to the logits saved by `Ours.save`, and their size."""
+        """Largest difference to the outputs saved by `Ours.save`, and their size."""
         import torch
 
         import reference_torch
 
         saved = dict(np.load(path))
-        expected = saved.pop("__logits__")
+        expected = saved.pop("__outputs__")
         reference_torch.load(self.model, saved)
         with torch.inference_mode():
-            logits = self.logits().numpy()
-        return float(abs(logits - expected).max()), float(abs(expected).max())
+            outputs = self.outputs().numpy()
+        return float(abs(outputs - expected).max()), float(abs(expected).max())
 
 
 class CompiledReference(Reference):

@@ -100,7 +100,7 @@ class Transformers(Torch):
             config, decoder=decoder, input_preprocessor=preprocessor
         )
 
-    def logits(self):
+    def outputs(self):
         return self.forward(inputs=self.images).logits
 
 
@@ -137,7 +137,7 @@ class Lucidrains(Torch):
         model.query = torch.nn.Parameter(torch.randn(1, channels))
         return model
 
-    def logits(self):
+    def outputs(self):
         import torch
 
         (images,) = self.inputs

@@ -116,7 +116,7 @@ class Transformers(Torch):
         )
         return PerceiverForMaskedLM(config)
 
-    def logits(self):
+    def outputs(self):
         token_ids, padding_mask = self.inputs
         return self.forward(inputs=token_ids, attention_mask=padding_mask).logits
 

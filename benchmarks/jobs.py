@@ -11,7 +11,7 @@ IGNORED = -100
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Job:
-    """A model, and whether to time its forward pass or a training step.
+    """A model, and whether to time its forward pass, a training step or generation.
 
     Subclasses add the sizes of their models and implement the methods. Sizes stand
     here, because a peer must not import this library; they are those of `preset`,
@@ -28,6 +28,7 @@ class Job:
     compile_aims: dict = dataclasses.field(default_factory=dict)
     left_out: dict = dataclasses.field(default_factory=dict)
     length: int | None = None  # of a text, in tokens
+    new_tokens: int = 0  # to generate after each text, if it is that
 
     def tiny(self):
         """The same with sizes of seconds, whose times mean nothing."""
@@ -45,6 +46,10 @@ class Job:
         """This library's Keras model."""
         raise NotImplementedError
 
+    def outputs(self, model, inputs):
+        """What a step that does not train has of that model, in numpy."""
+        return model.predict_on_batch(inputs)
+
     def reference(self):
         """The same in plain PyTorch, of `reference_torch`."""
         raise NotImplementedError
@@ -54,3 +59,9 @@ def get_job(benchmark, name, quick=False):
     """A job of the benchmark in the module named `benchmark`; `quick` for a tiny one."""
     job = {job.name: job for job in importlib.import_module(benchmark).JOBS}[name]
     return job.tiny() if quick else job
+
+
+def named_weights(model):
+    """Weights of this library's model, by their paths without the encoder's name."""
+    encoder = getattr(model, "encoder", model)
+    return {w.path.removeprefix(f"{encoder.name}/"): w for w in model.weights}
