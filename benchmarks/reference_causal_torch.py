@@ -106,7 +106,7 @@ class Stack(nn.Module):
             self.add_module(f"layer_{i}", SelfLayer(channels, *sizes))
 
     def forward(self, x, num_latents, positions, unseen, caches):
-        """Latents `[B, L, D]` of the last positions; `unseen` `[B, S]` is padding, if any."""
+        """Latents `[B, L, D]` of the last positions; `unseen` `[B, S]` is padding."""
         first, *layers = self.children()
         angles = rotary_angles(positions, self.rotated)
         length, mask, own = x.shape[1], None, None

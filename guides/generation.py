@@ -55,7 +55,7 @@ print(f"{model.count_params():,} parameters")
 corpus = kp.data.topics()
 tokenizer = model.preprocessor.tokenizer
 train, test = (kp.data.tokens(part, tokenizer) for part in (corpus.train, corpus.test))
-steps, warmup = (8, 1) if FAST else (3000, 100)
+steps, warmup = (8, 1) if FAST else (1200, 100)
 model.compile(
     keras.optimizers.AdamW(kp.training.warmup_cosine(3e-3, steps, warmup)),
     kp.training.TokenCrossentropy(),

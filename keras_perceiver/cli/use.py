@@ -6,9 +6,12 @@ from keras_perceiver.cli import tasks
 from keras_perceiver.cli.causal import CausalTask
 from keras_perceiver.cli.errors import user_errors
 from keras_perceiver.cli.models import MODEL, add_model, load, refuse
-from keras_perceiver.cli.options import Parser
+from keras_perceiver.cli.options import Parser, documented
+from keras_perceiver.export.generation import Generation
 from keras_perceiver.models import MaskedLM
 
+# Options of an export that generates, and their types.
+GENERATION = {"num_latents": int, "sampler": str, "stop_ids": list[int]}
 MODEL_HELP = f"{MODEL[0].upper()}{MODEL[1:]}."
 
 
@@ -87,12 +90,19 @@ def generate(argv):
 
 def export(argv):
     """Write a SavedModel."""
-    parser = Parser.of("export", "Write a TensorFlow SavedModel.", "MODEL --output=FOLDER")
+    parser = Parser.of(
+        "export", "Write a TensorFlow SavedModel.", "MODEL --output=FOLDER [OPTIONS]"
+    )
     parser.add_argument("model", help=MODEL_HELP)
     parser.add_argument("--output", required=True, help="Folder to write.")
+    texts = documented(Generation)
+    for name, kind in GENERATION.items():
+        text = f"Of models that generate: {texts[name]} None: as in Python."
+        parser.add_argument(f"--{name}", type=kind | None, help=text)
     options = parser.options(argv)
+    chosen = {name: options[name] for name in GENERATION if options[name] is not None}
     with user_errors():
-        formats.saved_model(load(options.model), options.output)
+        formats.saved_model(load(options.model), options.output, **chosen)
     print(f"SavedModel written and verified: {options.output}")
 
 

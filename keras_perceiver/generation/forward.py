@@ -22,6 +22,7 @@ from keras import ops
 
 from keras_perceiver.generation import token
 from keras_perceiver.ops.masks import attention_bias_mask, zero_masked
+from keras_perceiver.ops.plain import rows
 from keras_perceiver.ops.rotary import rotary_angles, shifted_positions
 
 NO_SEEDS = (None, None, None)
@@ -106,7 +107,7 @@ def read_token(model, token_ids, cache, layers=None):
     values = [cache["cross_value"], *cache["self_value"]]
     masks, slots = {}, {}
     for kind in ("cross", "self"):
-        slots[kind] = _index(cache[f"{kind}_slot"])
+        slots[kind] = cache[f"{kind}_slot"]
         cache[f"{kind}_mask"] = _mark(cache[f"{kind}_mask"], slots[kind])
         masks[kind] = attention_bias_mask(cache[f"{kind}_mask"])
         size = cache[f"{kind}_mask"].shape[1]
@@ -168,7 +169,7 @@ def embed(model, token_ids, positions):
         table = ops.cast(model.get_layer("positions").positions, x.dtype)
         # Past the longest context the window slides: the last position stays the last.
         last = ops.minimum(positions, model.max_length - 1)
-        x = x + ops.take(table, last, axis=0)
+        x = x + rows(table, last)
     return x
 
 
@@ -183,25 +184,20 @@ def logits_of(model, x):
 
 
 def write(ring, x, slot):
-    """`ring` `[B * H, W, C]` with `x` `[B * H, 1, C]` in a slot."""
+    """`ring` `[R, W, ...]` with `x` `[R, 1, ...]` in a slot, an integer or a tensor."""
     if keras.backend.backend() == "torch":
         # In place: a copy of the cache for each token would take longer than the step.
-        ring[:, slot] = x[:, 0]
+        ring[:, int(slot)] = x[:, 0]
         return ring
-    return ops.slice_update(ring, (0, slot, 0), x)
-
-
-def _index(slot):
-    """A slot in the form that `write` takes it: on PyTorch, a number."""
-    return int(slot) if keras.backend.backend() == "torch" else slot
+    return ops.slice_update(ring, (0, slot, *(0 for _ in ring.shape[2:])), x)
 
 
 def _mark(mask, slot):
     if keras.backend.backend() == "torch":
-        mask[:, slot] = 1
+        mask[:, int(slot)] = 1
         return mask
     ones = ops.ones((ops.shape(mask)[0], 1), dtype=mask.dtype)
-    return ops.slice_update(mask, (0, slot), ones)
+    return write(mask, ones, slot)
 
 
 def _ring(x, size):

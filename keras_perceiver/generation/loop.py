@@ -68,6 +68,8 @@ def draw(model, logits, finished, seed, *, sampler, stop_ids):
         draws a stop token is finished after it.
     """
     ids = sampler(logits, seed)
+    if not stop_ids:  # no row ever is
+        return ids, finished
     ids = ops.where(finished, ops.zeros_like(ids), ids)
     for stop in stop_ids:
         finished = ops.logical_or(finished, ids == stop)
@@ -107,14 +109,15 @@ def decode(model, logits, cache, finished, seed, first, steps, *, sampler, stop_
     layers = token.layers(model)
 
     def unfinished(i, ids, logits, cache, finished):
-        return ops.logical_and(i < steps, ops.logical_not(ops.all(finished)))
+        more = i < steps
+        return ops.logical_and(more, ~ops.all(finished)) if stop_ids else more
 
     def body(i, ids, logits, cache, finished):
         here = seed_of(seed, first + i)
         drawn, finished = draw(
             model, logits, finished, here, sampler=sampler, stop_ids=stop_ids
         )
-        ids = ops.slice_update(ids, (0, i), drawn[:, None])
+        ids = forward.write(ids, drawn[:, None], i)
         logits, cache = forward.step(model, drawn, cache, layers)
         return i + 1, ids, logits, cache, finished
 

@@ -54,9 +54,9 @@ class TokenLayer:
         """
         x = self.norm(x)
         query, key, value = (self._heads(f(x)) for f in (self.query, self.key, self.value))
-        key, value = (
-            plain_ops().reshape(y, (-1, 1, y.shape[-1])) for y in (rotate(key, rotation), value)
-        )
+        reshape = plain_ops().reshape
+        key = reshape(rotate(key, rotation), (-1, 1, key.shape[-1]))
+        value = reshape(value, (-1, 1, value.shape[-1]))
         return rotate(query, rotation), key, value
 
     def attention(self, query, key, value, mask):
@@ -85,7 +85,8 @@ class TokenLayer:
             weights = ops.softmax(ops.where(mask, logits, MASKED), axis=-1)  # [B, H, 1, W]
             weights = ops.reshape(ops.cast(weights, value.dtype), (-1, 1, key.shape[1]))
             out = ops.matmul(weights, value)  # [B * H, 1, V]
-        return self.output(plain_ops().reshape(out, (-1, 1, self.num_heads * value.shape[-1])))
+        channels = self.num_heads * value.shape[-1]
+        return self.output(plain_ops().reshape(out, (-1, 1, channels)))
 
     def mlp(self, x):
         """`x` `[B, 1, D]` and what the MLP adds to it."""
@@ -93,7 +94,8 @@ class TokenLayer:
 
     def _heads(self, x):
         """`[B, 1, C] -> [B, H, 1, C / H]`: of one token, the same numbers in a row."""
-        return plain_ops().reshape(x, (-1, self.num_heads, 1, x.shape[-1] // self.num_heads))
+        shape = (-1, self.num_heads, 1, x.shape[-1] // self.num_heads)
+        return plain_ops().reshape(x, shape)
 
 
 def norm(layer):

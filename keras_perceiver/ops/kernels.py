@@ -39,7 +39,7 @@ def attend_scaled(query, key, value, mask, dropout, seed, return_scores):
     dropping = seed is not None and dropout > 0
     if not (dropping or return_scores):
         if keras.backend.backend() == "torch" and not _keys_are_constant(query, key):
-            return _zero_rows(attend_fused(query, key, value, mask), mask), None, None
+            return _zero_rows(_attend_fused(query, key, value, mask), mask), None, None
         # An unknown size is None, or a symbol while JAX exports.
         if isinstance(key.shape[2], int) and key.shape[2] >= 2 * _KEY_CHUNK:
             return _zero_rows(_attend_in_chunks(query, key, value, mask), mask), None, None
@@ -71,7 +71,7 @@ def _keys_are_constant(query, key):
     return query.requires_grad and not key.requires_grad and scores <= _FEW_SCORES
 
 
-def attend_fused(query, key, value, mask):
+def _attend_fused(query, key, value, mask):
     """PyTorch's fused kernel, which never holds all the scores."""
     from torch import finfo
     from torch.nn.functional import scaled_dot_product_attention

@@ -6,7 +6,7 @@ from keras import ops
 def as_bool(mask):
     """A mask of any dtype as bool: non-zero is True."""
     mask = ops.convert_to_tensor(mask)
-    return mask if mask.dtype == "bool" else ops.not_equal(mask, 0)
+    return mask if mask.dtype == "bool" else mask != 0
 
 
 def attention_bias_mask(padding_mask=None, attention_mask=None):

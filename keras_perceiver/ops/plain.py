@@ -16,3 +16,12 @@ def plain_ops():
     import torch
 
     return torch
+
+
+def rows(table, index):
+    """Rows `[..., C]` of a table `[N, C]`, by integers `[...]` from 0 to N - 1."""
+    if keras.backend.backend() != "torch":
+        return ops.take(table, index, axis=0)
+    from torch.nn.functional import embedding
+
+    return embedding(index, table)

@@ -51,9 +51,7 @@ def rotate(x, rotation):
         rotation = tuple(ops.cast(part, x.dtype) for part in rotation)
     cosine, sine = rotation
     first, second = x[..., : 2 * pairs : 2], x[..., 1 : 2 * pairs : 2]  # [B, H, N, R / 2]
-    turned = own.stack(
-        [first * cosine - second * sine, second * cosine + first * sine], -1
-    )
+    turned = own.stack([first * cosine - second * sine, second * cosine + first * sine], -1)
     turned = own.reshape(turned, (*ops.shape(x)[:-1], 2 * pairs))
     return own.concatenate([turned, x[..., 2 * pairs :]], -1)
 
