@@ -17,7 +17,7 @@ import harness
 from arms import OURS, arms
 from jobs import get_job
 
-TOLERANCE = 1e-4  # of logits, absolute
+TOLERANCE = 1e-4  # of logits or token ids, absolute
 COLUMNS = (
     "arm",
     "median s",
@@ -31,6 +31,7 @@ COLUMNS = (
     "peak MB",
     "over built",
     "GFLOP",
+    "tokens/s",
 )
 
 
@@ -69,7 +70,7 @@ def run(benchmark, job, names, options):
 
 
 def check_same_function(workers, results):
-    """Our weights in the plain reference must give our logits."""
+    """Our weights in the plain reference must give our logits, or our tokens."""
     if "reference" not in workers:
         return
     for name in OURS:
@@ -82,12 +83,13 @@ def check_same_function(workers, results):
         results[name]["logits_difference"] = answer["difference"]
         results[name]["logits_size"] = answer["size"]
         if not answer["difference"] < TOLERANCE:
-            raise SystemExit(f"{name} and the reference compute other logits: {answer}")
+            raise SystemExit(f"{name} and the reference compute other outputs: {answer}")
 
 
 def table(results, job):
     """A Markdown table of one job's results, times over the reference's."""
     base = next((r for r in results if r["arm"] == "reference" and "median_s" in r), None)
+    new_tokens = job.batch * job.new_tokens
     rows = [COLUMNS, ["---"] * len(COLUMNS)]
     for r in results:
         if "median_s" not in r:
@@ -111,20 +113,25 @@ def table(results, job):
                 f"{r['peak_mb']:.0f}",
                 f"{r['peak_over_built_mb']:.0f}",
                 f"{flops / 1e9:.1f}" if flops else "-",
+                f"{new_tokens / r['median_s']:.1f}" if new_tokens else "-",
             ]
         )
     return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in rows)
 
 
-def main(benchmark):
+def main(benchmark, rounds=15, warmup=2):
     """The command line of the benchmark in the module named `benchmark`."""
     module = importlib.import_module(benchmark)
     jobs, names = [job.name for job in module.JOBS], list(arms(benchmark))
     parser = argparse.ArgumentParser(description=module.__doc__.splitlines()[0])
     parser.add_argument("--jobs", nargs="+", choices=jobs, default=jobs)
     parser.add_argument("--arms", nargs="+", choices=names, default=names)
-    parser.add_argument("--rounds", type=int, default=15, help="timed steps of each arm")
-    parser.add_argument("--warmup", type=int, default=2, help="untimed steps before them")
+    parser.add_argument(
+        "--rounds", type=int, default=rounds, help="timed steps of each arm"
+    )
+    parser.add_argument(
+        "--warmup", type=int, default=warmup, help="untimed steps before them"
+    )
     parser.add_argument("--compile-timeout", type=float, default=300, help="first step, s")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: a smoke test")
     parser.add_argument("--out", help="append JSON lines to this file, not to stdout")

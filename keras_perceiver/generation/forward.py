@@ -125,7 +125,7 @@ def read_token(model, token_ids, cache, layers=None):
     return x, cache
 
 
-def recompute(model, token_ids, padding_mask, num_latents):
+def recompute(model, token_ids, padding_mask, num_latents, latent_window=None):
     """Logits of the token after a window, from the window alone.
 
     Args:
@@ -134,6 +134,8 @@ def recompute(model, token_ids, padding_mask, num_latents):
         padding_mask: `[B, W]`.
         num_latents: int32 tensor: how many of the last positions are latents. Sizes
             do not depend on it, so one compilation serves all.
+        latent_window: how many positions are computed as if they were latents, at least
+            `num_latents`; None for the model's `max_latents`.
 
     Returns:
         Logits `[B, V]`.
@@ -141,7 +143,7 @@ def recompute(model, token_ids, padding_mask, num_latents):
     stack = model.get_layer("stack")
     positions = shifted_positions(padding_mask)
     x = zero_masked(embed(model, token_ids, positions), padding_mask)
-    size = min(stack.max_latents, token_ids.shape[1])
+    size = min(latent_window or stack.max_latents, token_ids.shape[1])
     prefix, latents = x[:, :-size], x[:, -size:]
     # Of the last positions, those that are no latents yet are prefix.
     is_latent = ops.arange(size) >= size - num_latents  # [L]

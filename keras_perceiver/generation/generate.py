@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_perceiver.generation import forward, loop, samplers, search
 from keras_perceiver.generation.loop import program
-from keras_perceiver.generation.prompts import bucket, check, pad_left
+from keras_perceiver.generation.prompts import BUCKET, bucket, check, pad_left
 
 
 def generate(model, token_ids, padding_mask, max_new_tokens, **options):
@@ -165,11 +165,13 @@ def _recomputed(run, token_ids, padding_mask, max_new_tokens, num_latents):
     """Every token from the whole window: latents grow, then the prefix, then it slides."""
     model = run.model
     finished = ops.zeros((len(token_ids),), dtype="bool")
-    recompute = program(model, forward.recompute)
     for drawn in range(max_new_tokens):
         window = [x[:, -model.max_length :] for x in (token_ids, padding_mask)]
         size = min(bucket(window[0].shape[1]), model.max_length)
         latents = min(num_latents + drawn, model.max_latents)
+        # Powers of two: few sizes are compiled, and at most half of one is idle.
+        latent_window = min(max(BUCKET, 1 << (latents - 1).bit_length()), model.max_latents)
+        recompute = program(model, forward.recompute, latent_window=latent_window)
         logits = recompute(*(_tensor(pad_left(x, size)) for x in window), _int(latents))
         ids, finished = run.draw(logits, finished, drawn)
         yield ids[:, None]
@@ -185,13 +187,14 @@ def _exact(run, token_ids, padding_mask, max_new_tokens, num_latents):
     finished = ops.zeros((len(token_ids),), dtype="bool")
     drawn = 0
     while True:
-        # Room for what is decoded before the next time, so that nothing slides out.
-        room = model.max_latents - num_latents
+        # Room for what is decoded before the next time, so that nothing slides out; and
+        # for no more than that, so that nothing is cut that fits.
+        room = min(model.max_latents - num_latents, max_new_tokens - drawn)
         keep = model.max_length - room
         token_ids, padding_mask = token_ids[:, -keep:], padding_mask[:, -keep:]
         logits, cache = run.prefill(token_ids, padding_mask, num_latents, room)
         state = (logits, cache, finished)
-        for part in run.decode(*state, drawn, min(room, max_new_tokens - drawn)):
+        for part in run.decode(*state, drawn, room):
             ids, state = part
             yield ids
             drawn += ids.shape[1]

@@ -1,6 +1,7 @@
 """The benchmarks' models are the presets they name, without dropout."""
 
 import concurrent.futures
+import dataclasses
 import importlib
 import pathlib
 
@@ -8,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 
+import contract
 import keras_perceiver as kp
 
 pytestmark = pytest.mark.one_backend
@@ -30,19 +32,25 @@ def facts(make, length):
     def build():
         with keras.StatelessScope(initialize_variables=False):
             model = make()
-            encoder = model.encoder.name
             layers = model._flatten_layers()
             attentions = [x for x in layers if isinstance(x, kp.layers.Attention)]
             return {
                 "weights": {
-                    w.path.removeprefix(f"{encoder}/"): tuple(w.shape)
-                    for w in model.weights
-                    if "seed" not in w.path
+                    path: tuple(w.shape)
+                    for path, w in importlib.import_module("jobs")
+                    .named_weights(model)
+                    .items()
+                    if "seed" not in path
                 },
                 "flops": kp.models.flops(model, executed=True, length=length),
                 "heads": [x.num_heads for x in attentions],
                 "dropout": {x.dropout for x in attentions},
-                "query_residual": model.query_residual,
+                "query_residual": getattr(model, "query_residual", None),
+                "rotary": [
+                    (x.num_rotary_layers, x.rotary_fraction)
+                    for x in layers
+                    if isinstance(x, kp.layers.PerceiverAR)
+                ],
             }
 
     with concurrent.futures.ThreadPoolExecutor(1) as executor:
@@ -83,6 +91,33 @@ def test_text_batches_mask_some_tokens_and_are_the_same_in_every_process():
         ids = np.where(masked, labels, inputs["token_ids"])
         assert ids.min() >= 0
         assert ids.max() < job.vocab_size
+
+
+def test_causal_labels_are_the_tokens_that_follow():
+    for job in jobs("bench_generation"):
+        inputs, labels = job.data()
+        latents = min(job.sizes["max_latents"], job.length)
+        assert labels.shape == (job.batch, latents)
+        np.testing.assert_array_equal(labels[:, :-1], inputs["token_ids"][:, 1 - latents :])
+
+
+@pytest.mark.parametrize("use_cache", [True, False])
+def test_the_plain_loop_generates_our_tokens(use_cache):
+    import torch
+
+    (job,) = [x for x in jobs("bench_generation") if x.name == "generate_64_batch_4"]
+    job = dataclasses.replace(job.tiny(), use_cache=use_cache)
+    model, reference = job.model(), job.reference()
+    contract.randomize(model, np.random.default_rng(1))
+    weights = importlib.import_module("jobs").named_weights(model)
+    arrays = {path: keras.ops.convert_to_numpy(w) for path, w in weights.items()}
+    importlib.import_module("reference_torch").load(reference, arrays)
+    inputs, _ = job.data()
+    with torch.inference_mode():
+        tokens = reference(*map(torch.from_numpy, inputs.values())).numpy()
+    assert tokens.shape == (job.batch, job.new_tokens)
+    assert len(np.unique(tokens)) > 2
+    np.testing.assert_array_equal(tokens, job.outputs(model, inputs))
 
 
 def test_the_reference_takes_every_weight_and_no_other():

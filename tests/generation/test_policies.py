@@ -13,6 +13,7 @@ from keras_perceiver.generation import Greedy, TopK, forward, generate
 from keras_perceiver.generation.generate import Run
 from keras_perceiver.generation.loop import compiled, program
 from tiny_ar import MAX_LATENTS, MAX_LENGTH
+from tolerances import FLOAT32
 
 POLICIES = [True, False, "exact"]
 # Draws that differ: greedy ones of random weights soon repeat.
@@ -65,7 +66,8 @@ def test_exact_caches_equal_recomputation_at_every_step(freed):
         latents += 1
         if latents > MAX_LATENTS:
             latents = MAX_LATENTS - (freed or MAX_LATENTS // 4)
-            begin = max(begin, end + 1 - (MAX_LENGTH - (MAX_LATENTS - latents)))
+            room = min(MAX_LATENTS - latents, count - drawn - 1)
+            begin = max(begin, end + 1 - (MAX_LENGTH - room))
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -114,6 +116,36 @@ def test_prompts_of_every_length_from_one_token(length):
         rolling = new_tokens(model, ids, 1, num_latents=num_latents)
         recomputed = new_tokens(model, ids, 1, num_latents=num_latents, use_cache=False)
         np.testing.assert_array_equal(rolling, recomputed)
+
+
+def test_exact_reads_a_prompt_whole_if_all_that_comes_fits():
+    """As recomputation does while no latent is dropped: nothing is cut beforehand."""
+    model, ids = tiny_ar.shared_lm(), tiny_ar.ids(2, MAX_LENGTH - 2)
+    policies = {"use_cache": False}, {"use_cache": "exact", "freed_latents": 1}
+    recomputed, exact = (
+        new_tokens(model, ids, 2, num_latents=MAX_LATENTS - 1, **x) for x in policies
+    )
+    np.testing.assert_array_equal(exact[:, 0], recomputed[:, 0])
+
+
+def test_fewer_slots_for_latents_compute_the_same():
+    """Slots that stay empty cost time alone: 5 of them, for 3 latents and 2 tokens."""
+    model, ids = tiny_ar.shared_lm(), tiny_ar.ids(2, 13)
+    prompt = [ops.convert_to_tensor(x[:, :11]) for x in (ids, np.ones_like(ids))]
+    whole = [ops.convert_to_tensor(x) for x in (ids, np.ones_like(ids))]
+    stepped, recomputed = [], []
+    for slots in (None, 5):
+        sizes = {"num_latents": 3, "window": MAX_LENGTH, "latent_window": slots}
+        _, cache = program(model, forward.prefill, **sizes)(*prompt)
+        assert cache["self_mask"].shape == (2, slots or MAX_LATENTS)
+        for i in (11, 12):
+            logits, cache = program(model, forward.step)(whole[0][:, i], cache)
+        stepped.append(contract.as_numpy(logits))
+        window = program(model, forward.recompute, latent_window=slots)
+        logits = window(*whole, ops.convert_to_tensor(5, "int32"))
+        recomputed.append(contract.as_numpy(logits))
+    for logits in (stepped[1], *recomputed):
+        np.testing.assert_allclose(logits, stepped[0], atol=FLOAT32)
 
 
 @pytest.mark.parametrize("kind", ["mixed_bfloat16", "int8", "lora"])
