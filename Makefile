@@ -30,6 +30,8 @@ endif
 # Two test processes at a time; BACKENDS=jax make test runs one backend alone.
 BACKENDS ?= tensorflow jax torch
 PYTEST ?= -q -n 2
+# Threads of two processes that wait for each other by spinning make tests several times slower.
+test: export OMP_WAIT_POLICY := PASSIVE
 
 test: .venv/test
 	@for backend in $(BACKENDS); do \
