@@ -76,6 +76,9 @@ def _batch_first(cache, rows, num_heads):
 
 def _one_axis(cache):
     """The inverse of `_batch_first`."""
+    if keras.backend.backend() == "torch":
+        # A sampler that repeats a single row makes views of it, which cannot be written to.
+        cache = keras.tree.map_structure(lambda x: x.contiguous(), cache)
 
     def join(ring):
         return ops.reshape(ring, (-1, *ring.shape[2:]))

@@ -108,6 +108,15 @@ def test_one_beam_is_greedy_and_more_are_likelier(model):
     assert (likelier >= log_probabilities(model, ids, 3, greedy) - 1e-4).all()
 
 
+@pytest.mark.parametrize("sampler", ["beam", "contrastive"])
+def test_a_search_of_one_row_is_that_of_the_row_in_a_batch(model, sampler):
+    ids = tiny_ar.ids(2, 11)
+    options = {"sampler": sampler, "num_latents": 3}
+    together = new_tokens(model, ids, 5, **options)
+    alone = new_tokens(model, ids[:1], 5, **options)
+    np.testing.assert_array_equal(alone, together[:1])
+
+
 def test_contrastive_search_without_a_penalty_is_greedy(model):
     import keras_nlp
 
