@@ -1,13 +1,6 @@
 """Batches to train a causal language model on, from token ids."""
 
-from keras_perceiver.data.pipeline import checked_preprocessor
-from keras_perceiver.data.rows import (
-    batched_rows,
-    check_min_length,
-    check_needs_seed,
-    check_tokens,
-    checked_length,
-)
+from keras_perceiver.data.rows import batched_rows, checked_rows
 
 
 def causal_batches(
@@ -57,11 +50,9 @@ def causal_batches(
     Reference:
         arXiv 2202.07765, section 3; shifts and random lengths: krasserm/perceiver-io.
     """
-    preprocessor = checked_preprocessor(model)
-    length = checked_length(length, preprocessor)
-    check_tokens(tokens, preprocessor.tokenizer.vocab_size)
-    check_needs_seed(seed, random_shift=random_shift, min_length=min_length)
-    check_min_length(min_length, length)
+    preprocessor, length = checked_rows(
+        tokens, model, length, min_length, seed, random_shift=random_shift
+    )
     # With the label of the last position.
     least = None if min_length is None else min_length + 1
     dataset = batched_rows(

@@ -2,14 +2,7 @@
 
 import numpy as np
 
-from keras_perceiver.data.pipeline import checked_preprocessor
-from keras_perceiver.data.rows import (
-    batched_rows,
-    check_min_length,
-    check_needs_seed,
-    check_tokens,
-    checked_length,
-)
+from keras_perceiver.data.rows import batched_rows, checked_rows
 from keras_perceiver.preprocessing import Masking
 
 # Of the masks of held-out data, which are the same in each run.
@@ -78,17 +71,16 @@ def masked_batches(
     Reference:
         arXiv 2107.14795, section 4.1; shifts and random lengths: krasserm/perceiver-io.
     """
-    preprocessor = checked_preprocessor(model)
-    length = checked_length(length, preprocessor)
-    check_tokens(tokens, preprocessor.tokenizer.vocab_size)
-    check_needs_seed(
+    preprocessor, length = checked_rows(
+        tokens,
+        model,
+        length,
+        min_length,
         seed,
         random_shift=random_shift,
-        min_length=min_length,
         unmasked_weight=unmasked_weight,
         mask_selection_length=mask_selection_length,
     )
-    check_min_length(min_length, length)
     _check_options(static_masking, random_shift, unmasked_weight)
     if mask_selection_length is not None and not 1 <= mask_selection_length <= length:
         raise ValueError(

@@ -3,14 +3,8 @@
 import numpy as np
 
 from keras_perceiver.data.causal import next_tokens
-from keras_perceiver.data.pipeline import check_batch_size, checked_preprocessor
-from keras_perceiver.data.rows import (
-    check_min_length,
-    check_needs_seed,
-    check_tokens,
-    checked_length,
-    row_count,
-)
+from keras_perceiver.data.pipeline import check_batch_size
+from keras_perceiver.data.rows import checked_rows, row_count
 from keras_perceiver.preprocessing import pad
 from keras_perceiver.preprocessing.midi import MIDI_PAD_ID
 
@@ -52,11 +46,7 @@ def midi_batches(tokens, model, batch_size=64, seed=None, min_length=None, lengt
     """
     import grain
 
-    preprocessor = checked_preprocessor(model)
-    length = checked_length(length, preprocessor)
-    check_tokens(tokens, preprocessor.vocab_size)
-    check_needs_seed(seed, min_length=min_length)
-    check_min_length(min_length, length)
+    preprocessor, length = checked_rows(tokens, model, length, min_length, seed)
     # One event more than a row: the label of the last position.
     count = row_count(tokens, length + 1)
     check_batch_size(batch_size, count, f"rows of {length} events", seed)

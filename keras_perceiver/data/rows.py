@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_perceiver.data.pipeline import check_batch_size
+from keras_perceiver.data.pipeline import check_batch_size, checked_preprocessor
 from keras_perceiver.preprocessing import (
     chunk,
     count_shifted,
@@ -70,6 +70,32 @@ def row_count(tokens, length, random_shift=False):
     if random_shift:
         return count_shifted(tokens, length)
     return len(chunk(tokens, length))
+
+
+def checked_rows(tokens, model, length, min_length, seed, **drawn):
+    """What rows are made with, once all that is said of them has been checked.
+
+    Args:
+        tokens: integers `[N]`.
+        model: whose `preprocessor` says which tokens there are.
+        length: of a row in tokens; None for the preprocessor's `max_length`.
+        min_length: of rows that are cut, or None.
+        seed: integer or None.
+        **drawn: further options that draw at random, name to value.
+
+    Returns:
+        `(preprocessor, length)`.
+
+    Raises:
+        ValueError: no ids of the vocabulary, a length out of range, or an option that
+            needs a seed without one.
+    """
+    preprocessor = checked_preprocessor(model)
+    length = checked_length(length, preprocessor)
+    check_tokens(tokens, preprocessor.vocab_size)
+    check_needs_seed(seed, min_length=min_length, **drawn)
+    check_min_length(min_length, length)
+    return preprocessor, length
 
 
 def checked_length(length, preprocessor):

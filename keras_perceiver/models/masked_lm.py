@@ -92,7 +92,7 @@ class MaskedLM(ConfiguredModel):
 
     def call(self, inputs, training=None, mask=None):
         """See the class docstring; `mask` is Keras' own and not used."""
-        if "mask_positions" not in inputs:
+        if not isinstance(inputs, dict) or "mask_positions" not in inputs:
             return super().call(inputs, training=training)
         inputs = dict(inputs)
         positions = inputs.pop("mask_positions")

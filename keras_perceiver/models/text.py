@@ -190,7 +190,7 @@ def checked_text_preprocessor(model, preprocessor, padding_side="right"):
     """
     if preprocessor is None:
         return None
-    received = preprocessor.tokenizer.vocab_size
+    received = preprocessor.vocab_size
     if received != model.vocab_size:
         raise ValueError(
             "`preprocessor.tokenizer` must have the model's vocabulary. Received: "

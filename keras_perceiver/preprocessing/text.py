@@ -61,6 +61,11 @@ class TextPreprocessor:
             )
         check_side("padding_side", padding_side)
 
+    @property
+    def vocab_size(self):
+        """Number of token ids."""
+        return self.tokenizer.vocab_size
+
     def get_config(self):
         """Arguments of the constructor, as JSON values."""
         return {

@@ -127,6 +127,12 @@ def test_logits_at_some_positions_are_those_of_all(query_channels):
         np.testing.assert_allclose(one, other, atol=FLOAT32, rtol=1e-5)
 
 
+def test_inputs_that_are_no_dictionary_are_refused_by_structure():
+    model = tiny_text.masked_lm()
+    with pytest.raises(ValueError, match="structure of `inputs` doesn't match"):
+        model(list(tiny_text.batch(2, 9).values()))
+
+
 def test_dropout_is_on_where_only_some_positions_are_asked_for():
     spec = AttentionSpec(num_heads=2, residual_dropout=0.5)
     model = tiny_text.masked_lm(self_attention=spec)
