@@ -37,7 +37,8 @@ class Ours:
             loss=TokenCrossentropy(),
             jit_compile=self.jit_compile,
         )
-        self.inputs, labels = job.data()
+        self.data = job.data()
+        self.inputs, labels = job.ours(*self.data)
         self.weights = (labels != IGNORED).astype("float32")
         self.labels = np.where(labels == IGNORED, 0, labels)
 
@@ -65,7 +66,7 @@ class Ours:
         return count_torch(functools.partial(self.model, self.inputs, training=False))
 
     def formula_flops(self):
-        if self.job.new_tokens:
+        if self.job.new_tokens or self.inputs is not self.data[0]:
             return None, None
         from keras_perceiver.models.flops import flops
 
@@ -78,7 +79,7 @@ class Ours:
     def save(self, path):
         """Weights and the outputs they give, for the reference to compare."""
         weights = {name: np.array(w) for name, w in named_weights(self.model).items()}
-        outputs = self.job.outputs(self.model, self.inputs)
+        outputs = self.job.outputs(self.model, self.data[0])
         np.savez(path, __outputs__=outputs, **weights)
 
 

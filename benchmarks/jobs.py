@@ -42,6 +42,10 @@ class Job:
         """
         raise NotImplementedError
 
+    def ours(self, inputs, labels):
+        """What of that data this library is fed, which may need less for the same loss."""
+        return inputs, labels
+
     def model(self):
         """This library's Keras model."""
         raise NotImplementedError

@@ -93,6 +93,17 @@ def test_text_batches_mask_some_tokens_and_are_the_same_in_every_process():
         assert ids.max() < job.vocab_size
 
 
+def test_asked_for_at_masks_no_masked_token_is_left_out():
+    IGNORED = importlib.import_module("jobs").IGNORED
+    (job,) = [x for x in jobs("bench_text") if x.mask_selection_length]
+    inputs, labels = job.data()
+    selected, at_masks = job.ours(inputs, labels)
+    assert at_masks.shape == (job.batch, job.mask_selection_length)
+    assert (at_masks != IGNORED).sum() == (labels != IGNORED).sum()
+    expected = np.take_along_axis(labels, selected["mask_positions"], axis=1)
+    np.testing.assert_array_equal(at_masks, expected)
+
+
 def test_causal_labels_are_the_tokens_that_follow():
     for job in jobs("bench_generation"):
         inputs, labels = job.data()
