@@ -114,7 +114,7 @@ def test_it_overfits_a_batch():
     flow = np.broadcast_to(
         np.array([[1.0, 0], [0, -1]])[:, None, None], (2, *IMAGE_SHAPE, 2)
     )
-    steps = 100
+    steps = 70
     model.fit(
         np.tile(x, (steps, 1, 1, 1, 1)),
         np.tile(flow, (steps, 1, 1, 1)),
@@ -122,7 +122,7 @@ def test_it_overfits_a_batch():
         shuffle=False,
         verbose=0,
     )
-    assert model.evaluate(x, flow, verbose=0) < 0.02
+    assert model.evaluate(x, flow, verbose=0) < 0.05
 
 
 @pytest.mark.one_backend
