@@ -87,7 +87,15 @@ class LatentCrossAttention(ResidualAttention):
         scale, offset = self._context_affine()
         return self.attend.project(normalized, num_latents, scale, offset)
 
-    def update(self, latents, projected, mask, seeds, return_attention_scores=False):
+    def update(
+        self,
+        latents,
+        projected,
+        mask,
+        seeds,
+        return_attention_scores=False,
+        chunk_size=None,
+    ):
         """New latents, from inputs that `project` prepared."""
         scale, offset = self._context_affine()
         out = self.attend.mix(
@@ -98,6 +106,7 @@ class LatentCrossAttention(ResidualAttention):
             scale,
             offset,
             return_attention_scores,
+            chunk_size=chunk_size,
         )
         out, scores = out if return_attention_scores else (out, None)
         out = drop(out, self.attention.residual_dropout, seeds[1])
