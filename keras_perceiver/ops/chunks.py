@@ -65,6 +65,7 @@ def attend_in_chunks(query, key, value, mask, dropout, seed, size=None):
     length, same = key.shape[2], value is key
     if size is None:
         size = chunk_length(length, scores_bytes(*query.shape[:3]), _FEWEST_KEYS)
+    size = min(size, length)
     dropping = seed is not None and dropout > 0
 
     def chunks(step, state):
