@@ -90,6 +90,7 @@ class PerceiverDecoder(Configured, keras.layers.Layer):
             return self.cross.update(queries, projected, mask, seeds)
 
         return in_chunks(
+            self.cross,
             answer,
             self._queries_at_once(queries.shape, latents.shape),
             training,

@@ -102,10 +102,11 @@ def recompute(remat, function, *args):
     return keras.remat(on_floats)(*(args[i] for i in places))
 
 
-def in_chunks(function, size, remat, queries, args, seeds):
+def in_chunks(layer, function, size, remat, queries, args, seeds):
     """`function(queries, *args, *seeds)` for `size` queries at a time.
 
     Args:
+        layer: the one whose weights the function uses.
         function: of queries `[B, O, F]`, giving `[B, O, E]`; each output depends on its
             own query alone.
         size: queries at a time; None for all at once.
@@ -121,10 +122,19 @@ def in_chunks(function, size, remat, queries, args, seeds):
     length = queries.shape[1]
     if size is None or size >= length:
         return function(queries, *args, *seeds)
+    # TensorFlow cannot differentiate by variables that are recomputed in a loop: there,
+    # the weights must be tensors.
+    weights = layer.weights
+    values = [ops.copy(w) for w in weights]
+
+    def on_values(chunk, *rest):
+        state = list(zip(weights, rest[: len(weights)], strict=True))
+        with keras.StatelessScope(state_mapping=state):
+            return function(chunk, *rest[len(weights) :])
 
     def part(start, chunk):
         own = [seed_of_part(seed, start) for seed in seeds]
-        return recompute(remat, function, chunk, *args, *own)
+        return recompute(remat, on_values, chunk, *values, *args, *own)
 
     count, rest = divmod(length, size)
     chunks = ops.reshape(queries[:, : length - rest], (-1, count, size, queries.shape[-1]))

@@ -148,9 +148,9 @@ def test_the_budget_chooses(monkeypatch):
     expected = ops.convert_to_numpy(layer(QUERIES, LATENTS))
     sizes = []
 
-    def spy(function, size, *args):
+    def spy(layer, function, size, *args):
         sizes.append(size)
-        return in_chunks(function, size, *args)
+        return in_chunks(layer, function, size, *args)
 
     in_chunks = decoder_module.in_chunks
     monkeypatch.setattr(decoder_module, "in_chunks", spy)
