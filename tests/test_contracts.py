@@ -7,6 +7,7 @@ import pytest
 import contract
 import keras_perceiver as kp
 import tiny_ar
+import tiny_flow
 import tiny_text
 from contract import Case
 from keras_perceiver.layers import AttentionSpec
@@ -31,6 +32,7 @@ def tiny_encoder(**options):
 
 
 SPEC = AttentionSpec(num_heads=2, qk_channels=4, v_channels=6, widening_factor=2)
+FLOW_INPUTS = {"frames": tiny_flow.frames(2)}
 CASES = {
     "Attention": [
         Case(
@@ -111,6 +113,8 @@ CASES = {
         )
         for head in ("decoder", "average")
     ],
+    "OpticalFlowEncoder": [Case(tiny_flow.encoder, FLOW_INPUTS)],
+    "OpticalFlow": [Case(tiny_flow.model, FLOW_INPUTS)],
     "TextEncoder": [Case(tiny_text.encoder, tiny_text.batch())],
     "MaskedLM": [
         Case(lambda f=channels: tiny_text.masked_lm(f), tiny_text.batch())
