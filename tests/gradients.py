@@ -1,4 +1,4 @@
-"""Gradients of a layer's weights, on any backend."""
+"""Gradients of functions and of a layer's weights, on any backend."""
 
 import keras
 import numpy as np
@@ -46,3 +46,31 @@ def numeric_directional(layer, loss, direction, step):
     slope = (at(step) - at(-step)) / (2 * step)
     at(0.0)
     return slope
+
+
+def gradient(function, *arrays):
+    """Gradients of the sum of squares of a function's output, on any backend."""
+    backend = keras.backend.backend()
+
+    def loss(*xs):
+        return ops.sum(ops.square(function(*xs)))
+
+    if backend == "jax":
+        import jax
+
+        grads = jax.grad(loss, argnums=tuple(range(len(arrays))))(*arrays)
+    elif backend == "tensorflow":
+        import tensorflow as tf
+
+        xs = [tf.constant(x) for x in arrays]
+        with tf.GradientTape() as tape:
+            tape.watch(xs)
+            value = loss(*xs)
+        grads = tape.gradient(value, xs)
+    else:
+        import torch
+
+        xs = [torch.tensor(x, requires_grad=True) for x in arrays]
+        loss(*xs).backward()
+        grads = [x.grad for x in xs]
+    return [ops.convert_to_numpy(g) for g in grads]

@@ -8,9 +8,9 @@ reading it. Nothing in a cache can be NaN: empty slots hold zeros.
 import keras
 from keras import ops
 
-from keras_perceiver.ops.kernels import MASKED
 from keras_perceiver.ops.norm import EPSILON
 from keras_perceiver.ops.plain import plain_ops
+from keras_perceiver.ops.products import MASKED
 from keras_perceiver.ops.rotary import rotate
 
 

@@ -5,10 +5,11 @@ from keras import ops
 
 from keras_perceiver.layers.configured import Configured
 from keras_perceiver.layers.dense import Dense
-from keras_perceiver.layers.folding import folded_kernels
+from keras_perceiver.layers.folding import best_folding, folded_kernels, folded_queries
 from keras_perceiver.layers.seeds import DropoutSeeds
 from keras_perceiver.layers.spec import check_heads, check_positive, check_rate
-from keras_perceiver.ops.attention import attend, attend_folded
+from keras_perceiver.ops.attention import attend
+from keras_perceiver.ops.folded import attend_folded, attend_folded_queries
 from keras_perceiver.ops.masks import (
     attention_bias_mask,
     check_rank,
@@ -24,9 +25,11 @@ class Attention(Configured, DropoutSeeds, keras.layers.Layer):
 
     Unlike `keras.layers.MultiHeadAttention`, channels are totals over heads, query
     and value channels may differ on every backend, masked slots cannot reach an
-    output even if they hold NaN, causality is right-aligned, and keys and values
-    of a long context are never computed where folding them into the queries' side
-    costs less (`keras_perceiver.ops.attend_folded`).
+    output even if they hold NaN, causality is right-aligned, keys and values of a long
+    context, or the projections of many queries, are never computed where folding them
+    into the other side costs less (`keras_perceiver.ops.attend_folded` and
+    `attend_folded_queries`), and scores that would take too much memory are computed
+    for some keys at a time.
 
     Args:
         num_heads: number of heads, H.
@@ -182,18 +185,21 @@ class Attention(Configured, DropoutSeeds, keras.layers.Layer):
                 folded.
 
         Returns:
-            `(key, value)`, `[B, H, M, K]` and `[B, H, M, V]`; or `(context,)`
-            if folding the projections into the queries' side costs less.
+            `(key, value)`, `[B, H, M, K]` and `[B, H, M, V]`; or, if that costs less,
+            `(context,)` to fold their projections into the queries' side, or what
+            `folded_queries` makes of them, to fold those of the queries into theirs.
         """
-        if rotation is None and self.folds(num_queries, context.shape[1]):
+        folding = None
+        if rotation is None:
+            folding = best_folding(self, num_queries, context.shape[1])
+        if folding == "context":
             return (context,)
         if scale is not None:
             context = context * ops.cast(scale, context.dtype)
             context = context + ops.cast(offset, context.dtype)
-        return (
-            rotate(self._split_heads(self.key_dense(context)), rotation),
-            self._split_heads(self.value_dense(context)),
-        )
+        key = rotate(self._split_heads(self.key_dense(context)), rotation)
+        value = self._split_heads(self.value_dense(context))
+        return folded_queries(self, key, value) if folding else (key, value)
 
     def mix(
         self,
@@ -205,6 +211,7 @@ class Attention(Configured, DropoutSeeds, keras.layers.Layer):
         offset=None,
         return_attention_scores=False,
         rotation=None,
+        chunk_size=None,
     ):
         """Attend with queries `[B, N, F]` to a context that `project` prepared.
 
@@ -217,9 +224,8 @@ class Attention(Configured, DropoutSeeds, keras.layers.Layer):
             offset: the one given to `project`.
             return_attention_scores: also return the weights.
             rotation: of the queries' positions, or None.
+            chunk_size: keys to attend to at a time; None to choose.
         """
-        query = self._split_heads(self.query_dense(query))  # [B, H, N, K]
-        query = rotate(query, rotation)
         options = {
             "mask": mask,
             "causal": self.causal,
@@ -227,43 +233,28 @@ class Attention(Configured, DropoutSeeds, keras.layers.Layer):
             "seed": seed,
             "heads_at_once": self.heads_at_once,
             "return_scores": return_attention_scores,
+            "chunk_size": chunk_size,
         }
-        if len(projected) == 1:
-            kernels = folded_kernels(self, scale, offset)
-            out = attend_folded(query, projected[0], *kernels, **options)
+        folded = len(projected) == 3
+        if folded:
+            out = attend_folded_queries(query, *projected, **options)
         else:
-            out = attend(query, *projected, **options)
+            query = self._split_heads(self.query_dense(query))  # [B, H, N, K]
+            query = rotate(query, rotation)
+            if len(projected) == 1:
+                kernels = folded_kernels(self, scale, offset)
+                out = attend_folded(query, projected[0], *kernels, **options)
+            else:
+                out = attend(query, *projected, **options)
         out, scores = out if return_attention_scores else (out, None)
-        out = self.output_dense(self._merge_heads(out))  # [B, N, E]
+        if not folded:
+            out = self.output_dense(self._merge_heads(out))  # [B, N, E]
+        elif self.output_bias:
+            out = out + ops.cast(self.output_dense.bias, out.dtype)
         if mask is not None:  # nothing to attend to: zeros, not the output's bias
             some = ops.any(mask, axis=(1, 3))[..., None]  # [B, N|1, 1]
             out = ops.where(some, out, ops.zeros((), dtype=out.dtype))
         return (out, scores) if return_attention_scores else out
-
-    def folds(self, num_queries, num_keys):
-        """Whether folding key and value projections saves arithmetic.
-
-        Counted per example, from the static sizes; an unknown number of keys
-        counts as many, an unknown number of queries as too many.
-        """
-        dense = (self.key_dense, self.value_dense)
-        # An unknown size is None, or a symbol while JAX exports.
-        known = isinstance(num_queries, int)
-        if not known or any(d.quantization_mode is not None for d in dense):
-            return False
-        num_keys = num_keys if isinstance(num_keys, int) else 10**6
-        folded, standard = (self.flops(num_queries, num_keys, f) for f in (True, False))
-        return folded < standard
-
-    def flops(self, num_queries, num_keys, folded):
-        """FLOPs of projecting a context and attending to it, for one example."""
-        context_channels, qk_channels = self.key_dense.kernel.shape
-        channels = qk_channels + self.value_dense.units
-        if folded:
-            fold = num_queries * context_channels * channels
-            mix = 2 * self.num_heads * num_queries * num_keys * context_channels
-            return 2 * (fold + mix)
-        return 2 * num_keys * (context_channels + num_queries) * channels
 
     def _split_heads(self, x):
         shape = (*ops.shape(x)[:2], self.num_heads, x.shape[-1] // self.num_heads)

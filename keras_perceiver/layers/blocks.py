@@ -96,6 +96,7 @@ class LatentCrossAttention(ResidualAttention):
         seeds,
         return_attention_scores=False,
         training=None,
+        chunk_size=None,
     ):
         """New latents, from inputs that `project` prepared."""
         scale, offset = self._context_affine()
@@ -107,6 +108,7 @@ class LatentCrossAttention(ResidualAttention):
             scale,
             offset,
             return_attention_scores,
+            chunk_size=chunk_size,
         )
         out, scores = out if return_attention_scores else (out, None)
         out = drop(out, self.attention.residual_dropout, seeds[1])

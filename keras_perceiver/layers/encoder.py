@@ -41,6 +41,10 @@ class PerceiverEncoder(Configured, keras.layers.Layer):
         share_first_block: let the first block share the others' weights.
         init_scale: standard deviation of the initial latents and kernels.
         remat: recompute activations, layer by layer, in the backward pass.
+        chunk_size: inputs to read at a time in a cross-attention, by a running softmax,
+            which bounds memory. Latents and gradients are the same, except that
+            dropout drops other weights. None to choose: all at once, unless their
+            attention scores would take over 128 MB or it is slower.
 
     Call arguments:
         inputs: `[B, M, C]`, with positions already added or concatenated.
@@ -79,11 +83,13 @@ class PerceiverEncoder(Configured, keras.layers.Layer):
         share_first_block=True,
         init_scale=0.02,
         remat=False,
+        chunk_size=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if num_latents is not None:
-            check_positive("num_latents", num_latents)
+        for name, value in (("num_latents", num_latents), ("chunk_size", chunk_size)):
+            if value is not None:
+                check_positive(name, value)
         for name, value in (
             ("latent_channels", latent_channels),
             ("num_cross_attentions", num_cross_attentions),
@@ -106,6 +112,7 @@ class PerceiverEncoder(Configured, keras.layers.Layer):
         self.share_first_block = share_first_block
         self.init_scale = init_scale
         self.remat = remat
+        self.chunk_size = chunk_size
         self.supports_masking = True
 
         def cross(name):
@@ -206,7 +213,9 @@ class PerceiverEncoder(Configured, keras.layers.Layer):
     def _read(self, cross, latents, projected, mask, return_scores, training):
         def read(latents, mask, *rest):
             keys, seeds = rest[: len(projected)], rest[len(projected) :]
-            return cross.update(latents, keys, mask, seeds, return_scores, training)
+            return cross.update(
+                latents, keys, mask, seeds, return_scores, training, self.chunk_size
+            )
 
         return recompute(
             self.remat and training,

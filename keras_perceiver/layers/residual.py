@@ -1,6 +1,7 @@
 """What cross- and self-attention layers share: norms, MLP, residuals, recomputation."""
 
 import keras
+from keras import ops
 
 from keras_perceiver.layers.attention import Attention
 from keras_perceiver.layers.configured import Configured
@@ -8,6 +9,7 @@ from keras_perceiver.layers.dense import Dense
 from keras_perceiver.layers.seeds import DropoutSeeds
 from keras_perceiver.layers.spec import AttentionSpec, activation
 from keras_perceiver.ops.dropout import dropout as drop
+from keras_perceiver.ops.dropout import seed_of_part
 from keras_perceiver.ops.norm import EPSILON
 
 
@@ -98,6 +100,52 @@ def recompute(remat, function, *args):
         return function(*full)
 
     return keras.remat(on_floats)(*(args[i] for i in places))
+
+
+def in_chunks(layer, function, size, remat, queries, args, seeds):
+    """`function(queries, *args, *seeds)` for `size` queries at a time.
+
+    Args:
+        layer: the one whose weights the function uses.
+        function: of queries `[B, O, F]`, giving `[B, O, E]`; each output depends on its
+            own query alone.
+        size: queries at a time; None for all at once.
+        remat: whether to compute the activations of each chunk anew in the backward
+            pass, see `recompute`.
+        queries: `[B, O, F]`.
+        args: tensors or None, the same for each chunk.
+        seeds: of dropout, or None; each chunk gets its own, derived from these.
+
+    Returns:
+        `[B, O, E]`.
+    """
+    length = queries.shape[1]
+    if size is None or size >= length:
+        return function(queries, *args, *seeds)
+    # TensorFlow cannot differentiate by variables that are recomputed in a loop: there,
+    # the weights must be tensors.
+    weights = layer.weights
+    values = [ops.copy(w) for w in weights]
+
+    def on_values(chunk, *rest):
+        state = list(zip(weights, rest[: len(weights)], strict=True))
+        with keras.StatelessScope(state_mapping=state):
+            return function(chunk, *rest[len(weights) :])
+
+    def part(start, chunk):
+        own = [seed_of_part(seed, start) for seed in seeds]
+        return recompute(remat, on_values, chunk, *values, *args, *own)
+
+    count, rest = divmod(length, size)
+    chunks = ops.reshape(queries[:, : length - rest], (-1, count, size, queries.shape[-1]))
+    chunks = ops.swapaxes(chunks, 0, 1)  # [length / size, B, size, F]
+    starts = size * ops.arange(count, dtype="int32")
+    out = ops.swapaxes(ops.map(lambda x: part(*x), (starts, chunks)), 0, 1)
+    out = ops.reshape(out, (-1, length - rest, out.shape[-1]))
+    if not rest:
+        return out
+    last = part(length - rest, queries[:, length - rest :])
+    return ops.concatenate([out, last], axis=1)
 
 
 def _is_float(x):

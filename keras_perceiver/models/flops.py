@@ -13,6 +13,7 @@ from keras_perceiver.layers import (
     PerceiverResampler,
     SelfAttentionBlock,
 )
+from keras_perceiver.layers.folding import attention_flops, best_folding
 
 
 def flops(model, executed=False, length=None):
@@ -106,14 +107,10 @@ def _encoder(layer, shapes, executed):
     for cross, block in layer.steps:
         if cross is not None:
             total += _cross(cross, latents, inputs, executed)
-            if (
-                executed
-                and id(cross) in projected
-                and not cross.attend.folds(latents, inputs)
-            ):
+            if executed and id(cross) in projected:
                 # Keys and values of a shared cross-attention were there already.
-                total -= _dense(cross.attend.key_dense, inputs)
-                total -= _dense(cross.attend.value_dense, inputs)
+                folding = best_folding(cross.attend, latents, inputs)
+                total -= attention_flops(cross.attend, 0, inputs, folding)
             projected.add(id(cross))
         total += _block(block, latents)
     return total
@@ -136,9 +133,8 @@ def _cross(layer, queries, keys, executed):
 
 
 def _attention(layer, queries, keys, executed):
-    folds = executed and layer.folds(queries, keys)
-    projections = _dense(layer.query_dense, queries) + _dense(layer.output_dense, queries)
-    return layer.flops(queries, keys, folds) + projections
+    folding = best_folding(layer, queries, keys) if executed else None
+    return attention_flops(layer, queries, keys, folding)
 
 
 def _mlp(layer, positions):

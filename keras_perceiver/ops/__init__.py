@@ -3,8 +3,9 @@
 The letters in shapes and shape comments are those of `keras_perceiver.layers`.
 """
 
-from keras_perceiver.ops.attention import attend, attend_folded
+from keras_perceiver.ops.attention import attend
 from keras_perceiver.ops.dropout import FixedSeed, dropout
+from keras_perceiver.ops.folded import attend_folded, attend_folded_queries
 from keras_perceiver.ops.fourier import fourier_features
 from keras_perceiver.ops.masks import (
     attention_bias_mask,
@@ -21,6 +22,7 @@ __all__ = [
     "FixedSeed",
     "attend",
     "attend_folded",
+    "attend_folded_queries",
     "attention_bias_mask",
     "causal_mask",
     "depth_to_space",

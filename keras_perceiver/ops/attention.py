@@ -2,6 +2,7 @@
 
 from keras import ops
 
+from keras_perceiver.ops.dropout import seed_of_part
 from keras_perceiver.ops.kernels import attend_scaled
 from keras_perceiver.ops.masks import as_bool, causal_mask, check_rank, zero_masked
 
@@ -18,6 +19,7 @@ def attend(
     seed=None,
     heads_at_once=None,
     return_scores=False,
+    chunk_size=None,
 ):
     """Scaled dot-product attention over heads.
 
@@ -39,21 +41,24 @@ def attend(
         heads_at_once: process the heads in groups of this many, to bound the
             memory that the scores take; None for all at once.
         return_scores: also return the attention weights (before dropout).
+        chunk_size: keys to attend to at a time, by a running softmax, so that no more
+            scores exist at once, in the gradient neither; None to choose, by the size
+            of all scores. Without effect if the scores are to be returned.
 
     Returns:
         `[B, H, N, V]`, and with `return_scores` the weights `[B, H, N, M]`.
 
     Raises:
-        ValueError: wrong ranks, no keys, or `heads_at_once < 1`.
+        ValueError: wrong ranks, no keys, or `heads_at_once` or `chunk_size` below 1.
     """
     query, key, value = map(ops.convert_to_tensor, (query, key, value))
     check_rank("query", query, (4,), "[B, H, N, K]")
     check_rank("key", key, (4,), "[B, H, M, K]")
     check_rank("value", value, (4,), "[B, H, M, V]")
-    mask = _full_mask(mask, causal, query, key)
-    key, value = _without_unseen(mask, key, value)
+    mask = full_mask(mask, causal, query, key)
+    key, value = without_unseen(mask, key, value)
     scale = query.shape[-1] ** -0.5 if scale is None else scale
-    out, _, scores = _grouped(
+    out, _, scores = grouped(
         query * ops.cast(scale, query.dtype),
         key,
         value,
@@ -62,66 +67,12 @@ def attend(
         seed,
         heads_at_once,
         return_scores,
+        chunk_size,
     )
     return (out, scores) if return_scores else out
 
 
-def attend_folded(
-    query,
-    context,
-    key_kernel,
-    value_kernel,
-    value_bias,
-    mask=None,
-    *,
-    causal=False,
-    dropout=0.0,
-    seed=None,
-    heads_at_once=None,
-    return_scores=False,
-):
-    """Attention to a context whose keys and values are never computed.
-
-    With `keys = context Wk` and `values = context Wv + b`, scores are
-    `query (context Wk)^T = (query Wk^T) context^T` and outputs
-    `A (context Wv + b) = (A context) Wv + rowsum(A) b`: two small products on the
-    query's side replace two large ones on the context's. A key bias adds the same
-    number to all scores of a query, and cancels in the softmax.
-
-    Args:
-        query: `[B, H, N, K]`.
-        context: `[B, M, C]`.
-        key_kernel: `[C, H, K]`.
-        value_kernel: `[C, H, V]`.
-        value_bias: `[H, V]`, or None.
-        mask: as in `attend`.
-        causal: as in `attend`.
-        dropout: as in `attend`.
-        seed: as in `attend`.
-        heads_at_once: as in `attend`.
-        return_scores: as in `attend`.
-
-    Returns:
-        As `attend`.
-    """
-    query, context = map(ops.convert_to_tensor, (query, context))
-    key_kernel, value_kernel = map(ops.convert_to_tensor, (key_kernel, value_kernel))
-    shared = context[:, None]  # [B, 1, M, C]
-    mask = _full_mask(mask, causal, query, shared)
-    shared, _ = _without_unseen(mask, shared, shared)
-    scale = ops.cast(query.shape[-1] ** -0.5, query.dtype)
-    query = _project_heads(query * scale, ops.transpose(key_kernel, (1, 2, 0)))
-    out, row_sums, scores = _grouped(
-        query, shared, shared, mask, dropout, seed, heads_at_once, return_scores
-    )
-    out = _project_heads(out, ops.transpose(value_kernel, (1, 0, 2)))  # [B, H, N, V]
-    if value_bias is not None:
-        bias = ops.convert_to_tensor(value_bias)[None, :, None, :]  # [1, H, 1, V]
-        out = out + (bias if row_sums is None else bias * row_sums)
-    return (out, scores) if return_scores else out
-
-
-def _full_mask(mask, causal, query, key):
+def full_mask(mask, causal, query, key):
     """Padding, given and causal masks as one of rank 4, or None."""
     if mask is not None:
         check_rank("mask", mask, (2, 4), "[B, M] or [B, H, N, M]")
@@ -138,7 +89,7 @@ def _length(x):
     return ops.shape(x)[2] if x.shape[2] is None else x.shape[2]
 
 
-def _without_unseen(mask, key, value):
+def without_unseen(mask, key, value):
     """Zeros in the slots that no query may see. A zero weight stops no NaN."""
     if key.shape[2] == 0:
         raise ValueError(
@@ -153,13 +104,14 @@ def _without_unseen(mask, key, value):
     return key, key if same else zero_masked(value, seen)
 
 
-def _grouped(query, key, value, mask, dropout, seed, heads_at_once, return_scores):
+def grouped(query, key, value, mask, dropout, seed, heads_at_once, *options):
     """`attend_scaled`, for groups of heads in turn."""
-    if heads_at_once is not None and heads_at_once < 1:
-        raise ValueError(f"`heads_at_once` must be at least 1. Received: {heads_at_once}")
+    for name, size in (("heads_at_once", heads_at_once), ("chunk_size", options[-1])):
+        if size is not None and size < 1:
+            raise ValueError(f"`{name}` must be at least 1. Received: {size}")
     num_heads = query.shape[1]
     if heads_at_once is None or heads_at_once >= num_heads:
-        return attend_scaled(query, key, value, mask, dropout, seed, return_scores)
+        return attend_scaled(query, key, value, mask, dropout, seed, *options)
     groups = []
     for start in range(0, num_heads, heads_at_once):
         group = slice(start, start + heads_at_once)
@@ -168,24 +120,11 @@ def _grouped(query, key, value, mask, dropout, seed, heads_at_once, return_score
             for x in (query, key, value, mask)
         ]
         # Groups must not share one dropout mask.
-        group_seed = None if seed is None else seed + ops.cast(start, seed.dtype)
-        groups.append(attend_scaled(*parts, dropout, group_seed, return_scores))
+        group_seed = seed_of_part(seed, start)
+        groups.append(attend_scaled(*parts, dropout, group_seed, *options))
     out, row_sums, scores = zip(*groups, strict=True)
 
     def join(parts):
         return None if parts[0] is None else ops.concatenate(parts, axis=1)
 
     return join(out), join(row_sums), join(scores)
-
-
-def _project_heads(x, kernels):
-    """`[B, H, N, X] x [H, X, Y] -> [B, H, N, Y]`.
-
-    As one product per head over batch and queries together: fewer and larger, and
-    TensorFlow's oneDNN (2.21) crashes on a batched product with a constant that
-    it has to broadcast over the batch.
-    """
-    heads, (batch, _, queries, _) = x.shape[1], ops.shape(x)
-    rows = ops.reshape(ops.transpose(x, (1, 0, 2, 3)), (heads, batch * queries, x.shape[3]))
-    out = ops.reshape(ops.matmul(rows, kernels), (heads, batch, queries, kernels.shape[2]))
-    return ops.transpose(out, (1, 0, 2, 3))

@@ -34,3 +34,13 @@ def dropout(x, rate, seed):
     if seed is None or not rate:
         return x
     return keras.random.dropout(x, rate, seed=FixedSeed(seed))
+
+
+def seed_of_part(seed, start):
+    """A seed for the part that starts at `start`: parts must not share one mask.
+
+    Args:
+        seed: a seed tensor, or None, which is returned.
+        start: an integer or an integer tensor.
+    """
+    return None if seed is None else seed + keras.ops.cast(start, seed.dtype)

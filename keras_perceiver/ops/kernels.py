@@ -1,23 +1,17 @@
 """Attention on scaled queries, in the form that is fast on each backend."""
 
-import math
-
 import keras
 from keras import ops
 
+from keras_perceiver.ops.chunks import SCORES_BUDGET, attend_in_chunks, scores_bytes
 from keras_perceiver.ops.dropout import dropout as drop
+from keras_perceiver.ops.products import logits_of, mix, zero_rows
 
-# A large negative number, not minus infinity: a row with nothing to attend to
-# must stay finite on its way to being zeroed, forwards and backwards.
-MASKED = -1e30
-# Keys per chunk of the running softmax: 512 x 1792 scores fit the caches of a
-# CPU core (1.5x faster than all keys at once on JAX, 1.2x on PyTorch).
-_KEY_CHUNK = 1792
-# Scores that may be held in full to spare PyTorch a gradient nobody needs: 64 MB.
-_FEW_SCORES = 2**24
+# From so many keys on, chunks are faster than all at once (1.5x on JAX).
+_MANY_KEYS = 3584
 
 
-def attend_scaled(query, key, value, mask, dropout, seed, return_scores):
+def attend_scaled(query, key, value, mask, dropout, seed, return_scores, chunk_size=None):
     """Attention on queries that are scaled already.
 
     Args:
@@ -28,6 +22,7 @@ def attend_scaled(query, key, value, mask, dropout, seed, return_scores):
         dropout: rate on the attention weights.
         seed: of dropout; None to drop nothing.
         return_scores: whether the weights are wanted.
+        chunk_size: keys at a time; None to choose.
 
     Returns:
         Output `[B, H, N, V]`; what dropout left of the sum of each row of weights,
@@ -37,38 +32,59 @@ def attend_scaled(query, key, value, mask, dropout, seed, return_scores):
         # Few queries, few bytes.
         query = ops.broadcast_to(query, (ops.shape(key)[0], *ops.shape(query)[1:]))
     dropping = seed is not None and dropout > 0
-    if not (dropping or return_scores):
-        if keras.backend.backend() == "torch" and not _keys_are_constant(query, key):
-            return _zero_rows(_attend_fused(query, key, value, mask), mask), None, None
-        # An unknown size is None, or a symbol while JAX exports.
-        if isinstance(key.shape[2], int) and key.shape[2] >= 2 * _KEY_CHUNK:
-            return _zero_rows(_attend_in_chunks(query, key, value, mask), mask), None, None
-    logits = _logits(query, key, mask)  # [B, H, N, M], float32
+    if not return_scores:
+        fits = _fits(query, key)
+        if chunk_size is None and not dropping and _suits_fused(query, key, value, fits):
+            return zero_rows(_attend_fused(query, key, value, mask), mask), None, None
+        if chunk_size or not fits or (_is_long(key) and not dropping):
+            out, row_sums = attend_in_chunks(
+                query, key, value, mask, dropout, seed, chunk_size
+            )
+            row_sums = None if row_sums is None else zero_rows(row_sums, mask)
+            return zero_rows(out, mask), row_sums, None
+    logits = logits_of(query, key, mask)  # [B, H, N, M], float32
     if keras.backend.backend() == "jax" and not (dropping or return_scores):
         # Dividing after the product passes once less over the weights.
         weights = ops.exp(logits - ops.stop_gradient(ops.max(logits, -1, keepdims=True)))
         total = ops.sum(weights, axis=-1, keepdims=True)
-        out = _mix(weights, value) / ops.cast(total, value.dtype)
-        return _zero_rows(out, mask), None, None
+        out = mix(weights, value) / ops.cast(total, value.dtype)
+        return zero_rows(out, mask), None, None
     # Of one key the weight is 1; Keras' softmax would warn.
     one = logits.shape[-1] == 1
     weights = ops.ones_like(logits) if one else ops.softmax(logits, axis=-1)
-    weights = _zero_rows(weights, mask)
+    weights = zero_rows(weights, mask)
     if not dropping:
-        return _mix(weights, value), None, weights if return_scores else None
+        return mix(weights, value), None, weights if return_scores else None
     dropped = drop(weights, dropout, seed)
     row_sums = ops.cast(ops.sum(dropped, axis=-1, keepdims=True), value.dtype)
-    return _mix(dropped, value), row_sums, weights if return_scores else None
+    return mix(dropped, value), row_sums, weights if return_scores else None
 
 
-def _keys_are_constant(query, key):
-    """Whether PyTorch must differentiate by few queries, but not by the keys.
+def _is_long(key):
+    # An unknown size is None, or a symbol while JAX exports.
+    return isinstance(key.shape[2], int) and key.shape[2] >= _MANY_KEYS
 
-    So it is when latents read raw inputs. The fused kernel's backward pass computes
-    the gradients of keys and values all the same, and the scores once more.
+
+def _fits(query, key):
+    """Whether all scores may be held at once. So they are if nobody knows the keys."""
+    length = key.shape[2]
+    held = scores_bytes(*query.shape[:3], length)
+    return not isinstance(length, int) or held <= SCORES_BUDGET
+
+
+def _suits_fused(query, key, value, fits):
+    """Whether PyTorch's fused kernel is the best there is.
+
+    Not where it would hold all of too many scores. Nor where queries must be
+    differentiated by, but not the keys, which is so when latents read raw inputs, unless
+    they are long: its backward pass computes the gradients of keys and values all the
+    same, and the scores once more.
     """
-    scores = math.prod(query.shape[:3]) * key.shape[2]
-    return query.requires_grad and not key.requires_grad and scores <= _FEW_SCORES
+    if keras.backend.backend() != "torch":
+        return False
+    if not fits:
+        return key.shape[-1] == value.shape[-1]
+    return key.requires_grad or not query.requires_grad or _is_long(key)
 
 
 def _attend_fused(query, key, value, mask):
@@ -96,75 +112,3 @@ def _attend_fused(query, key, value, mask):
         scale=1.0,
     )
     return out.reshape(batch, shape[1], shape[2], value.shape[-1])
-
-
-def _attend_in_chunks(query, key, value, mask):
-    """Chunks of keys in turn, with a running softmax (arXiv 2112.05682)."""
-    num_chunks, rest = divmod(key.shape[2], _KEY_CHUNK)
-
-    def step(state, start, size):
-        out, total, peak = state
-        keys = _slice_keys(key, start, size, axis=2)
-        values = keys if value is key else _slice_keys(value, start, size, axis=2)
-        part = mask
-        if mask is not None and mask.shape[3] != 1:
-            part = _slice_keys(mask, start, size, axis=3)
-        logits = _logits(query, keys, part)
-        new_peak = ops.maximum(peak, ops.max(logits, axis=-1, keepdims=True))
-        decay = ops.exp(peak - new_peak)
-        weights = ops.exp(logits - new_peak)
-        total = total * decay + ops.sum(weights, axis=-1, keepdims=True)
-        out = out * decay + ops.cast(_mix(weights, values), "float32")
-        return out, total, new_peak
-
-    state = _first_state(query, key, value)
-    state = ops.fori_loop(
-        0, num_chunks, lambda i, s: step(s, i * _KEY_CHUNK, _KEY_CHUNK), state
-    )
-    if rest:
-        state = step(state, num_chunks * _KEY_CHUNK, rest)
-    out, total, _ = state
-    return ops.cast(out / total, value.dtype)
-
-
-def _first_state(query, key, value):
-    rows = ops.shape(query)[:3]
-    zeros = ops.zeros((*rows, 1), dtype="float32")
-    return ops.zeros((*rows, value.shape[-1]), dtype="float32"), zeros, zeros + MASKED
-
-
-def _slice_keys(x, start, size, axis):
-    starts = [0] * 4
-    starts[axis] = start
-    shape = [size if i == axis else n for i, n in enumerate(ops.shape(x))]
-    return ops.slice(x, starts, shape)
-
-
-def _logits(query, key, mask):
-    """`[B, H, N, K] x [B, H|1, M, K] -> [B, H, N, M]`, masked, in float32."""
-    logits = _per_head_matmul(query, ops.swapaxes(key, -1, -2))
-    logits = ops.cast(logits, "float32")
-    return logits if mask is None else ops.where(mask, logits, MASKED)
-
-
-def _mix(weights, value):
-    """`[B, H, N, M] x [B, H|1, M, V] -> [B, H, N, V]`."""
-    return _per_head_matmul(ops.cast(weights, value.dtype), value)
-
-
-def _per_head_matmul(x, y):
-    """Matrix product per head; heads that share `y` become rows of one product."""
-    if y.shape[1] != 1 or x.shape[1] == 1:
-        return ops.matmul(x, y)
-    heads, rows, channels = ops.shape(x)[1:]
-    merged = ops.reshape(x, (-1, 1, heads * rows, channels))
-    out = ops.matmul(merged, y)  # [B, 1, H*N, .]
-    return ops.reshape(out, (-1, heads, rows, ops.shape(out)[-1]))
-
-
-def _zero_rows(x, mask):
-    """Zero the rows `[B, H, N, .]` of queries that may see no key at all."""
-    if mask is None:
-        return x
-    some = ops.any(mask, axis=-1, keepdims=True)  # [B, H|1, N|1, 1]
-    return ops.where(some, x, ops.zeros((), dtype=x.dtype))

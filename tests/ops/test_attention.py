@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-import keras_perceiver.ops.kernels as kernels
 import numpy_reference as reference
+from gradients import gradient
 from keras_perceiver.ops import FixedSeed, attend, attend_folded, causal_mask, dropout
 from tolerances import FLOAT32
 
@@ -76,21 +76,6 @@ def test_queries_of_batch_one_stand_for_the_batch(qkv):
     query = qkv[0][:1]
     expected = reference.attend(np.repeat(query, 2, 0), *qkv[1:])
     check(attend(query, *qkv[1:]), expected)
-
-
-@pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("length", [16, 19])
-def test_chunks_equal_the_whole(rng, monkeypatch, length, masked):
-    """A running softmax over chunks of keys, with and without a remainder."""
-    qkv = draw(rng, 2, 3, 4, 6), 3 * draw(rng, 2, 3, length, 6), draw(rng, 2, 3, length, 5)
-    mask = rng.random((2, length)) > 0.5 if masked else None
-    full = mask[:, None, None] if masked else None
-    monkeypatch.setattr(kernels, "_KEY_CHUNK", 4)
-    check(attend(*qkv, mask), reference.attend(*qkv, full))
-    chunked = kernels._attend_in_chunks(
-        ops.convert_to_tensor(qkv[0]) * 6**-0.5, *map(ops.convert_to_tensor, qkv[1:]), None
-    )
-    check(chunked, reference.attend(*qkv))
 
 
 @pytest.mark.parametrize("content", [np.nan, np.inf, 1e30])
@@ -198,31 +183,3 @@ def test_bad_arguments(qkv, change, match):
     }
     with pytest.raises(ValueError, match=match):
         attend(**arguments)
-
-
-def gradient(function, *arrays):
-    """Gradients of the sum of squares of a function's output, on any backend."""
-    backend = keras.backend.backend()
-
-    def loss(*xs):
-        return ops.sum(ops.square(function(*xs)))
-
-    if backend == "jax":
-        import jax
-
-        grads = jax.grad(loss, argnums=tuple(range(len(arrays))))(*arrays)
-    elif backend == "tensorflow":
-        import tensorflow as tf
-
-        xs = [tf.constant(x) for x in arrays]
-        with tf.GradientTape() as tape:
-            tape.watch(xs)
-            value = loss(*xs)
-        grads = tape.gradient(value, xs)
-    else:
-        import torch
-
-        xs = [torch.tensor(x, requires_grad=True) for x in arrays]
-        loss(*xs).backward()
-        grads = [x.grad for x in xs]
-    return [ops.convert_to_numpy(g) for g in grads]

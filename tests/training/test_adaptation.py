@@ -6,6 +6,7 @@ import pytest
 
 import contract
 import keras_perceiver as kp
+from keras_perceiver.layers.folding import best_folding
 from tiny import classifier, images
 
 
@@ -36,7 +37,7 @@ def test_lora_counts_and_trains():
             np.testing.assert_array_equal(w.numpy(), frozen[w.path])
     # The folded path must read the adapted kernels: key and value factors moved.
     attention = model.encoder.get_layer("encoder").first_cross.attend
-    assert attention.folds(4, 30)
+    assert best_folding(attention, 4, 30) == "context"
     assert np.abs(attention.value_dense.lora_kernel_b.numpy()).max() > 0
     scores_with = model.predict(x, verbose=0)
     attention.value_dense.lora_kernel_b.assign(
@@ -59,10 +60,10 @@ def test_int8_stays_close():
     x = images(4)
     before = model.predict(x, verbose=0)
     attention = model.encoder.get_layer("encoder").first_cross.attend
-    assert attention.folds(4, 30)
+    assert best_folding(attention, 4, 30) == "context"
     for layer in dense_layers(model):
         layer.quantize("int8")
-    assert not attention.folds(4, 30)
+    assert best_folding(attention, 4, 30) is None
     model.predict_function = None
     after = model.predict(x, verbose=0)
     error = np.abs(after - before).max() / np.abs(before).max()
