@@ -1,10 +1,17 @@
-"""transformers' Perceivers: image classifier, masked language model, text classifier.
+"""transformers' Perceivers: image classifiers, masked language model, text classifier.
 
 Reference: transformers 5.23; `layer_norm_eps` of its config has no effect there, and
 none here.
 """
 
 from keras_perceiver.converters.apply import module_rows
+from keras_perceiver.converters.huggingface_images import (
+    COUNTER,
+    IMAGE_ENCODERS,
+    LEARNED,
+    adapter_rows,
+    encoder_form,
+)
 from keras_perceiver.converters.processor import (
     IMAGENET_PROCESSOR,
     class_labels,
@@ -14,15 +21,13 @@ from keras_perceiver.converters.processor import (
     read_text_processor,
 )
 
-# Their classes by ours.
+# Our classes by theirs.
 ARCHITECTURES = {
-    "ImageClassifier": "PerceiverForImageClassificationFourier",
-    "MaskedLM": "PerceiverForMaskedLM",
-    "TextClassifier": "PerceiverForSequenceClassification",
+    **dict.fromkeys(IMAGE_ENCODERS, "ImageClassifier"),
+    "PerceiverForMaskedLM": "MaskedLM",
+    "PerceiverForSequenceClassification": "TextClassifier",
 }
-# Fixed in those classes, not in their config.
-NUM_BANDS = 64
-MAX_RESOLUTION = (224, 224)
+# Fixed in that class, not in its config.
 MASKED_LM_HEADS, MASKED_LM_QK_CHANNELS = 8, 256
 # `PerceiverConfig`'s defaults, where they matter to the numbers of these models.
 DEFAULTS = {
@@ -44,6 +49,7 @@ DEFAULTS = {
     "d_model": 768,
     "vocab_size": 262,
     "max_position_embeddings": 2048,
+    "image_size": 56,
 }
 ACTIVATIONS = {
     "gelu": "gelu",
@@ -72,8 +78,9 @@ CROSS = (
 SELF = (("norm", "attention.self.layernorm1"), *LAYER)
 
 
-def table(class_name, layers_per_block):
-    """Rows `(our path, their name, transform)` of all weights of our `class_name`."""
+def table(architecture, layers_per_block):
+    """Rows `(our path, their name, transform)` of all weights of their class."""
+    class_name = ARCHITECTURES[architecture]
     yield "encoder/latents", "perceiver.embeddings.latents", None
     yield from module_rows(
         "encoder/first_cross_attention", "perceiver.encoder.cross_attention", CROSS
@@ -82,7 +89,9 @@ def table(class_name, layers_per_block):
         yield from module_rows(
             f"encoder/first_block/layer_{i}", f"perceiver.encoder.self_attends.{i}", SELF
         )
-    if class_name != "ImageClassifier":
+    if class_name == "ImageClassifier":
+        yield from adapter_rows(architecture)
+    else:
         adapter = "perceiver.input_preprocessor"
         yield "token_embedding/embeddings", f"{adapter}.embeddings.weight", None
         yield "positions/positions", f"{adapter}.position_embeddings.weight", None
@@ -104,32 +113,36 @@ def describe(folder, config):
 
     See `keras_perceiver.converters.describe`.
     """
-    forms = (image_classifier, masked_lm, text_classifier)
-    makers = dict(zip(ARCHITECTURES.values(), forms, strict=True))
-    names = config.get("architectures")
-    if not isinstance(names, list) or len(names) != 1 or names[0] not in list(makers):
+    makers = {
+        "ImageClassifier": image_classifier,
+        "MaskedLM": masked_lm,
+        "TextClassifier": text_classifier,
+    }
+    names, known = config.get("architectures"), list(ARCHITECTURES)
+    if not isinstance(names, list) or len(names) != 1 or names[0] not in known:
         raise ValueError(
-            f"`architectures` in config.json must hold one of {list(makers)}. "
-            f"Received: {names!r}"
+            f"`architectures` in config.json must hold one of {known}. Received: {names!r}"
         )
-    form = makers[names[0]](folder, config)
+    form = makers[ARCHITECTURES[names[0]]](folder, config)
     layers = form["config"]["encoder"]["config"]["layers_per_block"]
-    return form, table(form["class_name"], layers), ()
+    return form, table(names[0], layers), (lambda name: name == COUNTER,)
 
 
 def image_classifier(folder, config):
     """Form of an `ImageClassifier`."""
-    size = image_size(read_settings(folder) or IMAGENET_PROCESSOR)
+    architecture, settings = config["architectures"][0], read_settings(folder)
+    size = image_size(settings or IMAGENET_PROCESSOR)
+    if architecture == LEARNED:  # one position for each place
+        trained = [{**DEFAULTS, **config}["image_size"]] * 2
+        if settings is not None and size != trained:
+            raise ValueError(
+                "`size` in preprocessor_config.json must be `image_size` of config.json, "
+                f"{trained}. Received: {size}. Load it so, then call `resized`."
+            )
+        size = trained
     encoder = {
         "class_name": "ImageEncoder",
-        "config": {
-            "image_shape": [*size, 3],
-            "num_bands": NUM_BANDS,
-            "max_resolution": None
-            if tuple(size) == MAX_RESOLUTION
-            else list(MAX_RESOLUTION),
-            **encoder_options(config),
-        },
+        "config": {**encoder_form(architecture, size), **encoder_options(config)},
     }
     labels = class_labels(config, num_classes(config))
     processor = read_processor(folder, [*size, 3], labels, default=IMAGENET_PROCESSOR)

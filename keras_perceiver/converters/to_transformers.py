@@ -1,5 +1,6 @@
 """Our models as transformers folders: the way back of `huggingface`."""
 
+import math
 import os
 
 import numpy as np
@@ -7,12 +8,14 @@ import numpy as np
 from keras_perceiver.converters.apply import named_tensors
 from keras_perceiver.converters.huggingface import (
     ACTIVATIONS,
-    ARCHITECTURES,
     MASKED_LM_HEADS,
     MASKED_LM_QK_CHANNELS,
-    MAX_RESOLUTION,
-    NUM_BANDS,
     table,
+)
+from keras_perceiver.converters.huggingface_images import (
+    CONV,
+    COUNTER,
+    image_architecture,
 )
 from keras_perceiver.converters.processor import IMAGENET_PROCESSOR
 from keras_perceiver.files import atomic_folder, write_json, write_tensors
@@ -22,11 +25,12 @@ from keras_perceiver.preprocessing import ByteTokenizer, JsonTokenizer
 def to_huggingface(model, folder):
     """Write a model as a folder that transformers loads.
 
-    `from_pretrained(folder)` of `PerceiverForImageClassificationFourier`,
-    `PerceiverForMaskedLM` or `PerceiverForSequenceClassification` then gives the same
-    logits. Dropout and label names go along; residual dropout and `remat`, which that
-    library does not have, must be off or are left out respectively. Of tokenizers,
-    those of bytes and of a `tokenizer.json` go along, SentencePiece does not.
+    `from_pretrained(folder)` of `PerceiverForImageClassificationFourier`, `...Learned`
+    or `...ConvProcessing`, of `PerceiverForMaskedLM` or of
+    `PerceiverForSequenceClassification` then gives the same logits. Dropout and label
+    names go along; residual dropout and `remat`, which that library does not have, must
+    be off or are left out respectively. Of tokenizers, those of bytes and of a
+    `tokenizer.json` go along, SentencePiece does not.
 
     Args:
         model: an `ImageClassifier`, `MaskedLM` or `TextClassifier`, whose
@@ -38,13 +42,14 @@ def to_huggingface(model, folder):
         OSError: `folder` cannot be written.
     """
     name = type(model).__name__
-    if name not in ARCHITECTURES:
-        raise ValueError(
-            f"`model` must be one of {sorted(ARCHITECTURES)}. Received: {name}"
-        )
-    config = _config(model, ARCHITECTURES[name])
-    rows = table(name, config["num_self_attends_per_block"])
+    if name not in REQUIREMENTS:
+        raise ValueError(f"`model` must be one of {sorted(REQUIREMENTS)}. Received: {name}")
+    config = _config(model)
+    (architecture,) = config["architectures"]
+    rows = table(architecture, config["num_self_attends_per_block"])
     tensors = named_tensors(model, rows, "transformers")
+    if architecture == CONV:
+        tensors[COUNTER] = np.int64(0)
     with atomic_folder(folder) as fresh:
         write_json(os.path.join(fresh, "config.json"), config)
         if name == "ImageClassifier":
@@ -56,11 +61,11 @@ def to_huggingface(model, folder):
         write_tensors(os.path.join(fresh, "model.safetensors"), tensors, {"format": "pt"})
 
 
-def _config(model, architecture):
+def _config(model):
     """The config of transformers for `model`."""
     encoder = model.get_layer("encoder")
     cross, block = encoder.cross_attention, encoder.self_attention
-    requirements, more = REQUIREMENTS[architecture](model, encoder)
+    architecture, requirements, more = REQUIREMENTS[type(model).__name__](model, encoder)
     requirements |= {
         "num_cross_attentions": (encoder.num_cross_attentions, 1),
         "share_first_block": (encoder.share_first_block or encoder.num_blocks == 1, True),
@@ -108,7 +113,7 @@ def _config(model, architecture):
 
 
 def _masked_lm(model, encoder):
-    """What transformers' class demands of ours, and settings of its own."""
+    """Their class, what it demands of ours, and settings of its own."""
     decoder = model.get_layer("decoder").cross
     requirements = {
         "query_channels": (model.query_channels, None),
@@ -119,7 +124,7 @@ def _masked_lm(model, encoder):
             (MASKED_LM_QK_CHANNELS, model.encoder.input_channels),
         ),
     }
-    return requirements, _text_settings(model)
+    return "PerceiverForMaskedLM", requirements, _text_settings(model)
 
 
 def _classifier(model, encoder):
@@ -145,29 +150,24 @@ def _classifier(model, encoder):
 
 def _text_classifier(model, encoder):
     requirements, more = _classifier(model, encoder)
-    return requirements, {**more, **_text_settings(model)}
+    more |= _text_settings(model)
+    return "PerceiverForSequenceClassification", requirements, more
 
 
 def _image_classifier(model, encoder):
     images = model.encoder
     requirements, more = _classifier(model, encoder)
-    return requirements | {
-        "num_bands": (images.num_bands, NUM_BANDS),
-        "max_resolution": (
-            tuple(images.max_resolution or images.image_shape[:2]),
-            MAX_RESOLUTION,
-        ),
-        "image channels": (images.image_shape[-1], 3),
-    }, more
+    architecture, demands = image_architecture(images)
+    requirements |= demands | {"image channels": (images.image_shape[-1], 3)}
+    return architecture, requirements, {**more, "image_size": images.image_shape[0]}
 
 
-REQUIREMENTS = dict(
-    zip(
-        ARCHITECTURES.values(),
-        (_image_classifier, _masked_lm, _text_classifier),
-        strict=True,
-    )
-)
+# By our class.
+REQUIREMENTS = {
+    "ImageClassifier": _image_classifier,
+    "MaskedLM": _masked_lm,
+    "TextClassifier": _text_classifier,
+}
 
 
 def _text_settings(model):
@@ -241,7 +241,12 @@ def _image_processor(model):
     }
     if preprocessor.crop is not None:
         settings["crop_size"] = {
-            "height": round(height / preprocessor.crop),
-            "width": round(width / preprocessor.crop),
+            "height": _whole(height / preprocessor.crop),
+            "width": _whole(width / preprocessor.crop),
         }
     return settings
+
+
+def _whole(number):
+    """An integer if that is what it is but for rounding: they read fractions as well."""
+    return round(number) if math.isclose(number, round(number)) else number

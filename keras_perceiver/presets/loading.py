@@ -88,7 +88,7 @@ def _load_folder(folder, with_weights):
         form, table, ignored = converters.describe(folder, config)
     if not issubclass(CLASSES[check_form(form)], keras.Model):
         raise ValueError(f"{folder} must hold a model. Received: {form['class_name']}")
-    tensors = TensorFile(_file(folder, WEIGHTS))
+    tensors = TensorFile(_file(folder, WEIGHTS), ignored)
     check_sizes(form, tensors)
 
     def make_model():
