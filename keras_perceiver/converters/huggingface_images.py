@@ -3,6 +3,7 @@
 import dataclasses
 
 from keras_perceiver.converters.apply import conv_kernel, module_rows, pointwise_kernel
+from keras_perceiver.converters.huggingface_encoder import NUM_BANDS
 from keras_perceiver.layers import LearnedPositionSpec, StemSpec
 
 FOURIER = "PerceiverForImageClassificationFourier"
@@ -10,13 +11,13 @@ LEARNED = "PerceiverForImageClassificationLearned"
 CONV = "PerceiverForImageClassificationConvProcessing"
 # Arguments of our encoder by their class.
 IMAGE_ENCODERS = {
-    FOURIER: {"num_bands": 64, "max_resolution": (224, 224)},
+    FOURIER: {"num_bands": NUM_BANDS, "max_resolution": (224, 224)},
     LEARNED: {
         "stem": StemSpec(kind="pointwise", channels=256),
         "positions": LearnedPositionSpec(channels=256, projection=256),
     },
     CONV: {
-        "num_bands": 64,
+        "num_bands": NUM_BANDS,
         "max_resolution": (56, 56),
         "stem": StemSpec(kind="conv", channels=64, padding="symmetric"),
     },
@@ -54,23 +55,24 @@ def encoder_form(architecture, size):
 
 
 def image_architecture(encoder):
-    """Their class for an `ImageEncoder`, and what it demands of it.
-
-    Returns:
-        The name, and `{what: (received, expected)}`.
-    """
+    """Their class for an `ImageEncoder`."""
     if encoder.positions is not None:
-        name = LEARNED
-    else:
-        name = FOURIER if encoder.stem is None else CONV
-    expected = {"stem": None, "positions": None, **IMAGE_ENCODERS[name]}
-    received = {key: getattr(encoder, key) for key in expected}
-    if name == LEARNED:
+        return LEARNED
+    return FOURIER if encoder.stem is None else CONV
+
+
+def image_requirements(encoder):
+    """What that class demands of an `ImageEncoder`: `{what: (received, expected)}`."""
+    architecture = image_architecture(encoder)
+    expected = {"stem": None, "positions": None, **IMAGE_ENCODERS[architecture]}
+    received = {name: getattr(encoder, name) for name in expected}
+    height, width, channels = encoder.image_shape
+    demands = {"image channels": (channels, 3)}
+    if architecture == LEARNED:
         # How positions began is nothing that transformers would know.
         scale = expected["positions"].init_scale
         received["positions"] = dataclasses.replace(encoder.positions, init_scale=scale)
-        height, width, _ = encoder.image_shape
-        expected["image width"], received["image width"] = height, width
+        demands["image width"] = (width, height)
     else:
         received["max_resolution"] = tuple(encoder.max_resolution or encoder.grid)
-    return name, {key: (received[key], expected[key]) for key in expected}
+    return demands | {name: (received[name], expected[name]) for name in expected}

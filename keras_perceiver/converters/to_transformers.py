@@ -5,20 +5,24 @@ import os
 
 import numpy as np
 
+from keras_perceiver.converters import huggingface_flow
 from keras_perceiver.converters.apply import named_tensors
 from keras_perceiver.converters.huggingface import (
-    ACTIVATIONS,
+    ARCHITECTURES,
     MASKED_LM_HEADS,
     MASKED_LM_QK_CHANNELS,
     table,
 )
+from keras_perceiver.converters.huggingface_encoder import ACTIVATIONS
 from keras_perceiver.converters.huggingface_images import (
     CONV,
     COUNTER,
     image_architecture,
+    image_requirements,
 )
 from keras_perceiver.converters.processor import IMAGENET_PROCESSOR
 from keras_perceiver.files import atomic_folder, write_json, write_tensors
+from keras_perceiver.models import ImageClassifier
 from keras_perceiver.preprocessing import ByteTokenizer, JsonTokenizer
 
 
@@ -26,15 +30,17 @@ def to_huggingface(model, folder):
     """Write a model as a folder that transformers loads.
 
     `from_pretrained(folder)` of `PerceiverForImageClassificationFourier`, `...Learned`
-    or `...ConvProcessing`, of `PerceiverForMaskedLM` or of
-    `PerceiverForSequenceClassification` then gives the same logits. Dropout and label
-    names go along; residual dropout and `remat`, which that library does not have, must
-    be off or are left out respectively. Of tokenizers, those of bytes and of a
-    `tokenizer.json` go along, SentencePiece does not.
+    or `...ConvProcessing`, of `PerceiverForMaskedLM`, `PerceiverForOpticalFlow` or
+    `PerceiverForSequenceClassification` then gives the same logits or flow (of frames
+    as patches, which that class takes). Dropout and label names go along; residual
+    dropout and `remat`, which that library does not have, must be off or are left out
+    respectively. Of tokenizers, those of bytes and of a `tokenizer.json` go along,
+    SentencePiece does not.
 
     Args:
-        model: an `ImageClassifier`, `MaskedLM` or `TextClassifier`, whose
-            architecture that class can express: with the decoder head.
+        model: an `ImageClassifier`, `MaskedLM`, `OpticalFlow` or `TextClassifier`,
+            whose architecture that class can express: classifiers with the decoder
+            head.
         folder: to write; complete or not at all.
 
     Raises:
@@ -44,8 +50,8 @@ def to_huggingface(model, folder):
     name = type(model).__name__
     if name not in REQUIREMENTS:
         raise ValueError(f"`model` must be one of {sorted(REQUIREMENTS)}. Received: {name}")
-    config = _config(model)
-    (architecture,) = config["architectures"]
+    architecture = _architecture(model)
+    config = _config(model, architecture)
     rows = table(architecture, config["num_self_attends_per_block"])
     tensors = named_tensors(model, rows, "transformers")
     if architecture == CONV:
@@ -61,11 +67,19 @@ def to_huggingface(model, folder):
         write_tensors(os.path.join(fresh, "model.safetensors"), tensors, {"format": "pt"})
 
 
-def _config(model):
+def _architecture(model):
+    """Their class for a model."""
+    if isinstance(model, ImageClassifier):
+        return image_architecture(model.encoder)
+    names = {ours: theirs for theirs, ours in ARCHITECTURES.items()}
+    return names[type(model).__name__]
+
+
+def _config(model, architecture):
     """The config of transformers for `model`."""
     encoder = model.get_layer("encoder")
     cross, block = encoder.cross_attention, encoder.self_attention
-    architecture, requirements, more = REQUIREMENTS[type(model).__name__](model, encoder)
+    requirements, more = REQUIREMENTS[type(model).__name__](model, encoder)
     requirements |= {
         "num_cross_attentions": (encoder.num_cross_attentions, 1),
         "share_first_block": (encoder.share_first_block or encoder.num_blocks == 1, True),
@@ -101,7 +115,7 @@ def _config(model):
         "num_self_attends_per_block": encoder.layers_per_block,
         "num_self_attention_heads": block.num_heads,
         "num_cross_attention_heads": cross.num_heads,
-        **_channels(encoder, architecture),
+        **_channels(encoder, architecture, more),
         "self_attention_widening_factor": block.widening_factor,
         "cross_attention_widening_factor": cross.widening_factor,
         "hidden_act": activations[block.activation],
@@ -113,7 +127,7 @@ def _config(model):
 
 
 def _masked_lm(model, encoder):
-    """Their class, what it demands of ours, and settings of its own."""
+    """What transformers' class demands of ours, and settings of its own."""
     decoder = model.get_layer("decoder").cross
     requirements = {
         "query_channels": (model.query_channels, None),
@@ -124,7 +138,7 @@ def _masked_lm(model, encoder):
             (MASKED_LM_QK_CHANNELS, model.encoder.input_channels),
         ),
     }
-    return "PerceiverForMaskedLM", requirements, _text_settings(model)
+    return requirements, _text_settings(model)
 
 
 def _classifier(model, encoder):
@@ -150,22 +164,21 @@ def _classifier(model, encoder):
 
 def _text_classifier(model, encoder):
     requirements, more = _classifier(model, encoder)
-    more |= _text_settings(model)
-    return "PerceiverForSequenceClassification", requirements, more
+    return requirements, {**more, **_text_settings(model)}
 
 
 def _image_classifier(model, encoder):
     images = model.encoder
     requirements, more = _classifier(model, encoder)
-    architecture, demands = image_architecture(images)
-    requirements |= demands | {"image channels": (images.image_shape[-1], 3)}
-    return architecture, requirements, {**more, "image_size": images.image_shape[0]}
+    requirements |= image_requirements(images)
+    return requirements, {**more, "image_size": images.image_shape[0]}
 
 
 # By our class.
 REQUIREMENTS = {
     "ImageClassifier": _image_classifier,
     "MaskedLM": _masked_lm,
+    "OpticalFlow": huggingface_flow.requirements,
     "TextClassifier": _text_classifier,
 }
 
@@ -182,8 +195,11 @@ def _attention_channels(layer):
     return layer.attend.key_dense.units, layer.attend.value_dense.units
 
 
-def _channels(encoder, architecture):
-    """Their three settings for our channels of the encoder's attentions."""
+def _channels(encoder, architecture, more):
+    """Their three settings for our channels of the encoder's attentions.
+
+    `more` may demand the third, for a decoder that goes by it too.
+    """
     width, inputs = (
         encoder.latent_channels,
         encoder.first_cross.attend.key_dense.kernel.shape[0],
@@ -192,7 +208,10 @@ def _channels(encoder, architecture):
         _attention_channels(layer)
         for layer in (encoder.first_cross, encoder.first_block.layers[0])
     ]
+    demanded = more.get("cross_attention_shape_for_attention")
     for shape, default in (("kv", inputs), ("q", width)):
+        if demanded not in (None, shape):
+            continue
         for qk in (None, received[0][0]):
             for v in (None, received[0][1]):
                 cross_qk, self_qk = qk or default, qk or width
@@ -214,7 +233,7 @@ def _channels(encoder, architecture):
 
 def write_tokenizer(preprocessor, folder):
     """Files of a text preprocessor's tokenizer that transformers reads, if it can."""
-    tokenizer = preprocessor and preprocessor.tokenizer
+    tokenizer = getattr(preprocessor, "tokenizer", None)
     if isinstance(tokenizer, ByteTokenizer):
         settings = {
             "tokenizer_class": "PerceiverTokenizer",

@@ -11,6 +11,7 @@ from keras_perceiver.ops.masks import (
     causal_mask,
     zero_masked,
 )
+from keras_perceiver.ops.neighbourhoods import neighbourhoods
 from keras_perceiver.ops.norm import normalize
 from keras_perceiver.ops.patches import depth_to_space, space_to_depth
 from keras_perceiver.ops.rotary import rotary_angles, rotate, shifted_positions
@@ -26,6 +27,7 @@ __all__ = [
     "dropout",
     "fourier_features",
     "last_positions",
+    "neighbourhoods",
     "normalize",
     "rotary_angles",
     "rotate",

@@ -1,6 +1,7 @@
 """Raw data to model inputs: numpy and optional packages only, saved with a preset."""
 
 from keras_perceiver.preprocessing.byte_tokenizer import ByteTokenizer
+from keras_perceiver.preprocessing.flow import FlowPreprocessor
 from keras_perceiver.preprocessing.images import ImagePreprocessor
 from keras_perceiver.preprocessing.json_tokenizer import JsonTokenizer
 from keras_perceiver.preprocessing.masking import Masking
@@ -22,6 +23,7 @@ from keras_perceiver.preprocessing.tokenizers import load_tokenizer
 
 __all__ = [
     "ByteTokenizer",
+    "FlowPreprocessor",
     "ImagePreprocessor",
     "JsonTokenizer",
     "Masking",
