@@ -16,12 +16,24 @@ def pointwise_kernel(value):
     return value[:, :, 0, 0].T
 
 
+def first_of_two(value):
+    """What stands behind two axes of length 1."""
+    return value[0, 0]
+
+
+def first_of_three(value):
+    """What stands behind three axes of length 1."""
+    return value[0, 0, 0]
+
+
 # From ours back to theirs, by what makes ours of theirs.
 INVERSE = {
     None: np.asarray,
     np.transpose: np.transpose,
     conv_kernel: lambda value: value.transpose(3, 2, 0, 1),
     pointwise_kernel: lambda value: value.T[:, :, None, None],
+    first_of_two: lambda value: value[None, None],
+    first_of_three: lambda value: value[None, None, None],
 }
 
 
@@ -33,13 +45,22 @@ def weight_shapes(make_model):
     """
 
     def build():
+        return {weight.path: tuple(weight.shape) for weight in make_model().weights}
+
+    return unallocated(build)
+
+
+def unallocated(function):
+    """What a function returns; weights that it makes of models are not allocated."""
+
+    def call():
         with keras.StatelessScope(initialize_variables=False):
-            return {weight.path: tuple(weight.shape) for weight in make_model().weights}
+            return function()
 
     # In a thread of its own, because Keras keeps a list, per thread, of variables
     # yet to be initialized: the next scope to end would allocate these.
     with concurrent.futures.ThreadPoolExecutor(1) as executor:
-        return executor.submit(build).result()
+        return executor.submit(call).result()
 
 
 def load_weights(make_model, tensors, table=None, ignored=()):

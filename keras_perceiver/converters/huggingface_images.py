@@ -38,7 +38,7 @@ def adapter_rows(architecture):
     elif architecture == CONV:
         norm = f"{adapter}.convnet.batchnorm"
         yield "stem/kernel", f"{adapter}.convnet.conv.weight", conv_kernel
-        yield from module_rows("stem_norm", norm)
+        yield from module_rows("", adapter, (("stem_norm", "convnet.batchnorm"),))
         yield "stem_norm/moving_mean", f"{norm}.running_mean", None
         yield "stem_norm/moving_variance", f"{norm}.running_var", None
 

@@ -11,6 +11,8 @@ from test_contracts import CASES
 
 RECORDS = {
     "AttentionSpec": [kp.layers.AttentionSpec],
+    "LearnedPositionSpec": [kp.layers.LearnedPositionSpec],
+    "StemSpec": [kp.layers.StemSpec],
     "ImagePreprocessor": [
         lambda: kp.preprocessing.ImagePreprocessor((5, 4, 3), (0, 0.5, 1))
     ],
