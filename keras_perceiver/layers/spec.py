@@ -5,8 +5,9 @@ import dataclasses
 import keras
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Spec:
-    """Mixin of frozen dataclasses of hyperparameters: saved as their fields."""
+    """Base of records of hyperparameters: saved as their fields."""
 
     def get_config(self):
         """Field values by name."""
