@@ -33,9 +33,12 @@ def small_architectures(monkeypatch):
         monkeypatch.setitem(ARCHITECTURES, f"perceiver_io_imagenet_{name}", form)
 
 
+@pytest.mark.slow
+@pytest.mark.one_backend
 def test_the_recipe_runs(tmp_path):
     """On images of tensorflow-datasets' format of ImageNet, made up."""
     small = ["--epochs=1", "--batch_size=2", "--verbose=0", f"--output={tmp_path / 'run'}"]
+    small.append("--augmentation.rand_augment=1")  # four take four times as long
     with tfds.testing.mock_data(num_examples=4):
         out = run([*FIT, f"--config={CONFIG}", *small])
     assert "on 4 images" in out
@@ -67,7 +70,8 @@ def test_the_recipe_is_the_papers(monkeypatch):
 
 @pytest.mark.one_backend
 def test_stems_and_positions_are_options(built):
-    fit = [*FIT, "--data=digits"]
+    sizes = ["--model.encoder.num_latents=2", "--model.encoder.latent_channels=8"]
+    fit = [*FIT, "--data=digits", *sizes, "--model.encoder.layers_per_block=1"]
     stem = built([*fit, "--model.encoder.stem={kind: pointwise, channels: 5}"]).encoder.stem
     assert stem == StemSpec(kind="pointwise", channels=5)
     positions = "--model.encoder.positions={channels: 7, projection: null}"
