@@ -57,16 +57,18 @@ class TensorFile:
 
     Args:
         path: of the file. Its header is checked against its size here.
+        ignored: functions of a name, true for tensors that nobody will read.
 
     Attributes:
         shapes: shape of each tensor by name.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: truncated, corrupt, or a tensor that does not hold floats.
+        ValueError: truncated, corrupt, or a tensor that is not ignored and does not
+            hold floats.
     """
 
-    def __init__(self, path):
+    def __init__(self, path, ignored=()):
         check_regular(path)
         self.path = path
         with self._naming_errors():
@@ -75,7 +77,7 @@ class TensorFile:
             self.shapes = {name: tuple(x.get_shape()) for name, x in slices.items()}
             types = {name: x.get_dtype() for name, x in slices.items()}
         for name, dtype in types.items():
-            if dtype not in FLOAT_TYPES:
+            if dtype not in FLOAT_TYPES and not any(ignore(name) for ignore in ignored):
                 raise ValueError(
                     f"Tensor `{name}` in {path} must be of one of the types "
                     f"{FLOAT_TYPES}. Received: {dtype}"
@@ -102,7 +104,7 @@ def write_tensors(path, tensors, metadata=None):
     Raises:
         OSError: the file could not be written, for example for lack of space.
     """
-    tensors = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
+    tensors = {name: np.asarray(value, order="C") for name, value in tensors.items()}
     with open(path, "wb"):
         mode = os.stat(path).st_mode
     try:

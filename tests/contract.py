@@ -52,7 +52,8 @@ def randomize(layer, rng, scale=0.3):
     for weight in layer.weights:
         if weight.dtype in ("float32", "bfloat16", "float16"):
             value = rng.normal(size=weight.shape) * scale
-            weight.assign(value + 1 if weight.name == "gamma" else value)
+            around_one = weight.name in ("gamma", "moving_variance")
+            weight.assign(np.abs(value + 1) if around_one else value)
 
 
 def check_documented(cls):

@@ -10,7 +10,7 @@ import tiny_ar
 import tiny_flow
 import tiny_text
 from contract import Case
-from keras_perceiver.layers import AttentionSpec
+from keras_perceiver.layers import AttentionSpec, LearnedPositionSpec, StemSpec
 
 rng = np.random.default_rng(0)
 
@@ -94,6 +94,10 @@ CASES = {
     "LearnedPositions": [
         Case(lambda: kp.layers.LearnedPositions(12), {"inputs": array(2, 10, 4)}),
         Case(lambda: kp.layers.LearnedPositions(channels=3), {"inputs": array(2, 3, 3, 4)}),
+        Case(
+            lambda: kp.layers.LearnedPositions(channels=3, projection=5),
+            {"inputs": array(2, 10, 4)},
+        ),
     ],
     "PerceiverResampler": [
         Case(
@@ -105,7 +109,20 @@ CASES = {
         )
         for as_keys in (True, False)
     ],
-    "ImageEncoder": [Case(tiny_encoder, {"images": array(2, 5, 4, 1)})],
+    "ImageEncoder": [
+        Case(tiny_encoder, {"images": array(2, 5, 4, 1)}),
+        Case(
+            lambda: tiny_encoder(
+                stem=StemSpec(kind="pointwise", channels=3),
+                positions=LearnedPositionSpec(channels=4, projection=2),
+            ),
+            {"images": array(2, 5, 4, 1)},
+        ),
+        Case(
+            lambda: tiny_encoder(stem=StemSpec(channels=3, padding="same")),
+            {"images": array(2, 5, 4, 1)},
+        ),
+    ],
     "ImageClassifier": [
         Case(
             lambda h=head: kp.models.ImageClassifier(tiny_encoder(), 3, head=h),
@@ -167,8 +184,8 @@ CASES = {
     ],
     "TextClassifier": [Case(tiny_text.text_classifier, tiny_text.batch())],
 }
-# A hyperparameter record and a function are public too, and have tests of their own.
-NOT_LAYERS = {"AttentionSpec", "flops"}
+# Hyperparameter records and a function are public too, and have tests of their own.
+NOT_LAYERS = {"AttentionSpec", "LearnedPositionSpec", "StemSpec", "flops"}
 ALL = [
     pytest.param(n, c, id=f"{n}-{i}") for n, cs in CASES.items() for i, c in enumerate(cs)
 ]

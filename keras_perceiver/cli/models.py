@@ -8,6 +8,7 @@ import yaml
 
 from keras_perceiver import presets
 from keras_perceiver.cli.errors import CommandLineError
+from keras_perceiver.cli.options import TYPES
 from keras_perceiver.layers.configured import argument_names
 
 MODEL = "a preset's name (keras-perceiver presets), or the folder of a preset or run"
@@ -66,10 +67,10 @@ def defaults_like(described, prefix, skip=()):
     for name, value in values.items():
         if name in ("name", *skip):
             continue
-        if dataclasses.is_dataclass(value):
+        if dataclasses.is_dataclass(value) and name not in TYPES:
             items = dataclasses.asdict(value).items()
             flat |= {f"{prefix}.{name}.{k}": v for k, v in items}
-        else:
+        else:  # a record that may be None is one option
             flat[f"{prefix}.{name}"] = value
     return flat
 

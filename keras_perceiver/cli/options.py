@@ -12,6 +12,7 @@ from jsonargparse.typing import PositiveInt  # noqa: TID253
 
 from keras_perceiver.cli.errors import CommandLineError, summary
 from keras_perceiver.cli.sources import SOURCES
+from keras_perceiver.layers import LearnedPositionSpec, StemSpec
 
 # Where a default does not tell the type, or what is left open tells the value.
 TYPES = {
@@ -19,6 +20,8 @@ TYPES = {
     "num_classes": int | None,
     "num_bands": int,
     "max_resolution": tuple[int, int] | None,
+    "stem": StemSpec | None,
+    "positions": LearnedPositionSpec | None,
     "vocab_size": int | None,
     "num_latents": int,
     "latent_channels": int,

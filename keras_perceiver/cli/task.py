@@ -169,6 +169,10 @@ class Task:
         """Loss and metrics to train with."""
         raise NotImplementedError
 
+    def chosen_compile_options(self, chosen):
+        """The same, where options say more of it."""
+        return self.compile_options()
+
     def scoring_options(self):
         """Loss and metrics to judge with, exact over all batches."""
         return self.compile_options()
@@ -228,7 +232,13 @@ class EncoderTask(Task):
 
 
 class ClassifierTask(EncoderTask):
-    """What classifiers of anything have in common."""
+    """What classifiers of anything have in common.
+
+    Attributes:
+        one_hot: whether labels are vectors, which can be mixed and smoothed.
+    """
+
+    one_hot = False
 
     def labels(self, chosen):
         """Names of the classes of the data."""
@@ -242,7 +252,9 @@ class ClassifierTask(EncoderTask):
 
     def training(self, model, chosen):  # noqa: D102 (inherited)
         data, augmentation = chosen.data.train, self.augmentation(chosen)
-        dataset = batches(data, model, chosen.batch_size, chosen.seed, augmentation)
+        dataset = batches(
+            data, model, chosen.batch_size, chosen.seed, augmentation, self.one_hot
+        )
         return Training(dataset, len(data))
 
     def augmentation(self, chosen):
@@ -251,7 +263,8 @@ class ClassifierTask(EncoderTask):
 
     def held_out(self, model, chosen):  # noqa: D102 (inherited)
         checked_labels(chosen.data, model.num_classes)
-        return batches(chosen.data.test, model, chosen.batch_size), len(chosen.data.test)
+        test = chosen.data.test
+        return batches(test, model, chosen.batch_size, one_hot=self.one_hot), len(test)
 
     def verdict(self, scores):  # noqa: D102 (inherited)
         return f"accuracy: {scores['accuracy']:.2%} (loss {scores['loss']:.4f})"

@@ -13,6 +13,7 @@ from keras_perceiver.cli import run_folder, tasks
 from keras_perceiver.cli.errors import CommandLineError, user_errors
 from keras_perceiver.cli.models import chosen_value
 from keras_perceiver.cli.options import Parser
+from keras_perceiver.data.pipeline import read_ahead
 
 
 def fit(argv):
@@ -44,17 +45,17 @@ def fit(argv):
         model.compile(
             _optimizer(chosen, steps * chosen.epochs),
             jit_compile=chosen.jit_compile,
-            **task.compile_options(),
+            **task.chosen_compile_options(chosen),
         )
         folder = run_folder.make(chosen.output)
         (folder / "config.yaml").write_text(config)
     print(_summary(model, task, train.count, count))
     model.fit(
-        train.batches,
+        read_ahead(train.batches),
         steps_per_epoch=steps,
         epochs=chosen.epochs,
         # Endless like the training batches: Keras keeps one iterator for all epochs.
-        validation_data=held_out.repeat(),
+        validation_data=read_ahead(held_out.repeat()),
         validation_steps=len(held_out),
         shuffle=False,  # the batches are
         verbose=chosen.verbose,
@@ -72,7 +73,8 @@ def fit(argv):
 def score(task, model, held_out):
     """What a model is worth on held-out batches: metrics by name."""
     model.compile(**task.scoring_options())
-    return model.evaluate(held_out, steps=len(held_out), verbose=0, return_dict=True)
+    steps = len(held_out)
+    return model.evaluate(read_ahead(held_out), steps=steps, verbose=0, return_dict=True)
 
 
 def report(task, model, scores, count, comparison):

@@ -6,6 +6,37 @@ import keras
 import numpy as np
 
 
+def conv_kernel(value):
+    """PyTorch's kernel of a convolution `[E, C, H, W]` as Keras' `[H, W, C, E]`."""
+    return value.transpose(2, 3, 1, 0)
+
+
+def pointwise_kernel(value):
+    """PyTorch's kernel of a 1 x 1 convolution `[E, C, 1, 1]` as a matrix `[C, E]`."""
+    return value[:, :, 0, 0].T
+
+
+def first_of_two(value):
+    """What stands behind two axes of length 1."""
+    return value[0, 0]
+
+
+def first_of_three(value):
+    """What stands behind three axes of length 1."""
+    return value[0, 0, 0]
+
+
+# From ours back to theirs, by what makes ours of theirs.
+INVERSE = {
+    None: np.asarray,
+    np.transpose: np.transpose,
+    conv_kernel: lambda value: value.transpose(3, 2, 0, 1),
+    pointwise_kernel: lambda value: value.T[:, :, None, None],
+    first_of_two: lambda value: value[None, None],
+    first_of_three: lambda value: value[None, None, None],
+}
+
+
 def weight_shapes(make_model):
     """Shapes of a model's weights by path, without allocating any.
 
@@ -14,13 +45,22 @@ def weight_shapes(make_model):
     """
 
     def build():
+        return {weight.path: tuple(weight.shape) for weight in make_model().weights}
+
+    return unallocated(build)
+
+
+def unallocated(function):
+    """What a function returns; weights that it makes of models are not allocated."""
+
+    def call():
         with keras.StatelessScope(initialize_variables=False):
-            return {weight.path: tuple(weight.shape) for weight in make_model().weights}
+            return function()
 
     # In a thread of its own, because Keras keeps a list, per thread, of variables
     # yet to be initialized: the next scope to end would allocate these.
     with concurrent.futures.ThreadPoolExecutor(1) as executor:
-        return executor.submit(build).result()
+        return executor.submit(call).result()
 
 
 def load_weights(make_model, tensors, table=None, ignored=()):
@@ -31,8 +71,8 @@ def load_weights(make_model, tensors, table=None, ignored=()):
     Args:
         make_model: function without arguments that builds the model.
         tensors: a `keras_perceiver.files.TensorFile`.
-        table: rows `(our path, their name, transform)`, transform being None or
-            `numpy.transpose`; None if the names are our paths.
+        table: rows `(our path, their name, transform)`, transform being a key of
+            `INVERSE`; None if the names are our paths.
         ignored: functions of a name, true for tensors to leave unused.
 
     Returns:
@@ -65,8 +105,7 @@ def named_tensors(model, table, library):
     weights = {weight.path: weight for weight in model.weights}
     tensors = {}
     for ours, theirs, transform in table:
-        value = np.asarray(weights.pop(ours), "float32")
-        tensors[theirs] = transform(value) if transform else value
+        tensors[theirs] = INVERSE[transform](np.asarray(weights.pop(ours), "float32"))
     if weights:
         raise ValueError(f"{library} has no place for the weights {sorted(weights)[:3]}.")
     return tensors
@@ -86,14 +125,14 @@ def check_table(shapes, tensors, table=None, ignored=()):
             f"{shapes.get(ours)}, and {len(missing) - 1} more."
         )
     for ours, theirs, transform in rows:
-        received = tensors.shapes[theirs]
         if ours not in shapes:
             raise ValueError(f"The model has no weight `{ours}` for tensor `{theirs}`.")
-        if (received[::-1] if transform else received) != shapes[ours]:
+        # A view of one number: nothing is allocated.
+        expected = INVERSE[transform](np.broadcast_to(0, shapes[ours])).shape
+        if tensors.shapes[theirs] != expected:
             raise ValueError(
                 f"Tensor `{theirs}` in {tensors.path} does not fit `{ours}` of the model. "
-                f"Expected shape {shapes[ours][::-1] if transform else shapes[ours]}. "
-                f"Received: {received}"
+                f"Expected shape {expected}. Received: {tensors.shapes[theirs]}"
             )
     unused = {
         name

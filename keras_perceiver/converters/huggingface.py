@@ -1,4 +1,4 @@
-"""transformers' Perceivers: image and text classifier, masked language model, flow.
+"""transformers' Perceivers: image and text classifiers, masked language model, flow.
 
 Reference: transformers 5.23; `layer_norm_eps` of its config has no effect there, and
 none here.
@@ -9,10 +9,16 @@ from keras_perceiver.converters.apply import module_rows
 from keras_perceiver.converters.huggingface_encoder import (
     CROSS,
     DEFAULTS,
-    NUM_BANDS,
     encoder_options,
     encoder_rows,
     spec,
+)
+from keras_perceiver.converters.huggingface_images import (
+    COUNTER,
+    IMAGE_ENCODERS,
+    LEARNED,
+    adapter_rows,
+    encoder_form,
 )
 from keras_perceiver.converters.processor import (
     IMAGENET_PROCESSOR,
@@ -23,25 +29,27 @@ from keras_perceiver.converters.processor import (
     read_text_processor,
 )
 
-# Their classes by ours.
+# Our classes by theirs.
 ARCHITECTURES = {
-    "ImageClassifier": "PerceiverForImageClassificationFourier",
-    "MaskedLM": "PerceiverForMaskedLM",
-    "OpticalFlow": "PerceiverForOpticalFlow",
-    "TextClassifier": "PerceiverForSequenceClassification",
+    **dict.fromkeys(IMAGE_ENCODERS, "ImageClassifier"),
+    "PerceiverForMaskedLM": "MaskedLM",
+    "PerceiverForOpticalFlow": "OpticalFlow",
+    "PerceiverForSequenceClassification": "TextClassifier",
 }
-# Fixed in those classes, not in their config.
-MAX_RESOLUTION = (224, 224)
+# Fixed in that class, not in its config.
 MASKED_LM_HEADS, MASKED_LM_QK_CHANNELS = 8, 256
 
 
-def table(class_name, layers_per_block):
-    """Rows `(our path, their name, transform)` of all weights of our `class_name`."""
+def table(architecture, layers_per_block):
+    """Rows `(our path, their name, transform)` of all weights of their class."""
+    class_name = ARCHITECTURES[architecture]
     yield from encoder_rows(layers_per_block)
     if class_name == "OpticalFlow":
         yield from huggingface_flow.rows()
         return
-    if class_name != "ImageClassifier":
+    if class_name == "ImageClassifier":
+        yield from adapter_rows(architecture)
+    else:
         adapter = "perceiver.input_preprocessor"
         yield "token_embedding/embeddings", f"{adapter}.embeddings.weight", None
         yield "positions/positions", f"{adapter}.position_embeddings.weight", None
@@ -63,32 +71,37 @@ def describe(folder, config):
 
     See `keras_perceiver.converters.describe`.
     """
-    forms = (image_classifier, masked_lm, huggingface_flow.form, text_classifier)
-    makers = dict(zip(ARCHITECTURES.values(), forms, strict=True))
-    names = config.get("architectures")
-    if not isinstance(names, list) or len(names) != 1 or names[0] not in list(makers):
+    makers = {
+        "ImageClassifier": image_classifier,
+        "MaskedLM": masked_lm,
+        "OpticalFlow": huggingface_flow.form,
+        "TextClassifier": text_classifier,
+    }
+    names, known = config.get("architectures"), list(ARCHITECTURES)
+    if not isinstance(names, list) or len(names) != 1 or names[0] not in known:
         raise ValueError(
-            f"`architectures` in config.json must hold one of {list(makers)}. "
-            f"Received: {names!r}"
+            f"`architectures` in config.json must hold one of {known}. Received: {names!r}"
         )
-    form = makers[names[0]](folder, config)
+    form = makers[ARCHITECTURES[names[0]]](folder, config)
     layers = form["config"]["encoder"]["config"]["layers_per_block"]
-    return form, table(form["class_name"], layers), ()
+    return form, table(names[0], layers), (lambda name: name == COUNTER,)
 
 
 def image_classifier(folder, config):
     """Form of an `ImageClassifier`."""
-    size = image_size(read_settings(folder) or IMAGENET_PROCESSOR)
+    architecture, settings = config["architectures"][0], read_settings(folder)
+    size = image_size(settings or IMAGENET_PROCESSOR)
+    if architecture == LEARNED:  # one position for each place
+        trained = [{**DEFAULTS, **config}["image_size"]] * 2
+        if settings is not None and size != trained:
+            raise ValueError(
+                "`size` in preprocessor_config.json must be `image_size` of config.json, "
+                f"{trained}. Received: {size}. Load it so, then call `resized`."
+            )
+        size = trained
     encoder = {
         "class_name": "ImageEncoder",
-        "config": {
-            "image_shape": [*size, 3],
-            "num_bands": NUM_BANDS,
-            "max_resolution": None
-            if tuple(size) == MAX_RESOLUTION
-            else list(MAX_RESOLUTION),
-            **encoder_options(config),
-        },
+        "config": {**encoder_form(architecture, size), **encoder_options(config)},
     }
     labels = class_labels(config, num_classes(config))
     processor = read_processor(folder, [*size, 3], labels, default=IMAGENET_PROCESSOR)

@@ -24,6 +24,7 @@ DEFAULTS = {
     "d_model": 768,
     "vocab_size": 262,
     "max_position_embeddings": 2048,
+    "image_size": 56,
     "train_size": (368, 496),
 }
 ACTIVATIONS = {

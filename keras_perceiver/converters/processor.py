@@ -55,7 +55,16 @@ def read_processor(folder, image_shape, labels, default=None):
         config["mean"] = settings["image_mean"] if normalize else 0.0
         config["std"] = settings["image_std"] if normalize else 1.0
         if settings["do_center_crop"]:
-            config["crop"] = image_size(settings)[0] / image_size(settings, "crop_size")[0]
+            cropped = image_size(settings, "crop_size")
+            height, width = (
+                a / b for a, b in zip(image_size(settings), cropped, strict=True)
+            )
+            if not math.isclose(height, width):
+                raise ValueError(
+                    "preprocessor_config.json must crop a square: `size` over `crop_size` "
+                    f"the same for height and width. Received: {height} and {width}"
+                )
+            config["crop"] = height
     return {"class_name": "ImagePreprocessor", "config": config}
 
 

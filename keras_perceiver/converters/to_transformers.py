@@ -1,5 +1,6 @@
 """Our models as transformers folders: the way back of `huggingface`."""
 
+import math
 import os
 
 import numpy as np
@@ -10,20 +11,26 @@ from keras_perceiver.converters.huggingface import (
     ARCHITECTURES,
     MASKED_LM_HEADS,
     MASKED_LM_QK_CHANNELS,
-    MAX_RESOLUTION,
     table,
 )
-from keras_perceiver.converters.huggingface_encoder import ACTIVATIONS, NUM_BANDS
+from keras_perceiver.converters.huggingface_encoder import ACTIVATIONS
+from keras_perceiver.converters.huggingface_images import (
+    CONV,
+    COUNTER,
+    image_architecture,
+    image_requirements,
+)
 from keras_perceiver.converters.processor import IMAGENET_PROCESSOR
 from keras_perceiver.files import atomic_folder, write_json, write_tensors
+from keras_perceiver.models import ImageClassifier
 from keras_perceiver.preprocessing import ByteTokenizer, JsonTokenizer
 
 
 def to_huggingface(model, folder):
     """Write a model as a folder that transformers loads.
 
-    `from_pretrained(folder)` of `PerceiverForImageClassificationFourier`,
-    `PerceiverForMaskedLM`, `PerceiverForOpticalFlow` or
+    `from_pretrained(folder)` of `PerceiverForImageClassificationFourier`, `...Learned`
+    or `...ConvProcessing`, of `PerceiverForMaskedLM`, `PerceiverForOpticalFlow` or
     `PerceiverForSequenceClassification` then gives the same logits or flow (of frames
     as patches, which that class takes). Dropout and label names go along; residual
     dropout and `remat`, which that library does not have, must be off or are left out
@@ -41,13 +48,14 @@ def to_huggingface(model, folder):
         OSError: `folder` cannot be written.
     """
     name = type(model).__name__
-    if name not in ARCHITECTURES:
-        raise ValueError(
-            f"`model` must be one of {sorted(ARCHITECTURES)}. Received: {name}"
-        )
-    config = _config(model, ARCHITECTURES[name])
-    rows = table(name, config["num_self_attends_per_block"])
+    if name not in REQUIREMENTS:
+        raise ValueError(f"`model` must be one of {sorted(REQUIREMENTS)}. Received: {name}")
+    architecture = _architecture(model)
+    config = _config(model, architecture)
+    rows = table(architecture, config["num_self_attends_per_block"])
     tensors = named_tensors(model, rows, "transformers")
+    if architecture == CONV:
+        tensors[COUNTER] = np.int64(0)
     with atomic_folder(folder) as fresh:
         write_json(os.path.join(fresh, "config.json"), config)
         if name == "ImageClassifier":
@@ -59,11 +67,19 @@ def to_huggingface(model, folder):
         write_tensors(os.path.join(fresh, "model.safetensors"), tensors, {"format": "pt"})
 
 
+def _architecture(model):
+    """Their class for a model."""
+    if isinstance(model, ImageClassifier):
+        return image_architecture(model.encoder)
+    names = {ours: theirs for theirs, ours in ARCHITECTURES.items()}
+    return names[type(model).__name__]
+
+
 def _config(model, architecture):
     """The config of transformers for `model`."""
     encoder = model.get_layer("encoder")
     cross, block = encoder.cross_attention, encoder.self_attention
-    requirements, more = REQUIREMENTS[architecture](model, encoder)
+    requirements, more = REQUIREMENTS[type(model).__name__](model, encoder)
     requirements |= {
         "num_cross_attentions": (encoder.num_cross_attentions, 1),
         "share_first_block": (encoder.share_first_block or encoder.num_blocks == 1, True),
@@ -154,28 +170,17 @@ def _text_classifier(model, encoder):
 def _image_classifier(model, encoder):
     images = model.encoder
     requirements, more = _classifier(model, encoder)
-    return requirements | {
-        "num_bands": (images.num_bands, NUM_BANDS),
-        "max_resolution": (
-            tuple(images.max_resolution or images.image_shape[:2]),
-            MAX_RESOLUTION,
-        ),
-        "image channels": (images.image_shape[-1], 3),
-    }, more
+    requirements |= image_requirements(images)
+    return requirements, {**more, "image_size": images.image_shape[0]}
 
 
-REQUIREMENTS = dict(
-    zip(
-        ARCHITECTURES.values(),
-        (
-            _image_classifier,
-            _masked_lm,
-            huggingface_flow.requirements,
-            _text_classifier,
-        ),
-        strict=True,
-    )
-)
+# By our class.
+REQUIREMENTS = {
+    "ImageClassifier": _image_classifier,
+    "MaskedLM": _masked_lm,
+    "OpticalFlow": huggingface_flow.requirements,
+    "TextClassifier": _text_classifier,
+}
 
 
 def _text_settings(model):
@@ -255,7 +260,12 @@ def _image_processor(model):
     }
     if preprocessor.crop is not None:
         settings["crop_size"] = {
-            "height": round(height / preprocessor.crop),
-            "width": round(width / preprocessor.crop),
+            "height": _whole(height / preprocessor.crop),
+            "width": _whole(width / preprocessor.crop),
         }
     return settings
+
+
+def _whole(number):
+    """An integer if that is what it is but for rounding: they read fractions as well."""
+    return round(number) if math.isclose(number, round(number)) else number

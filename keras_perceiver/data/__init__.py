@@ -1,5 +1,6 @@
 """Data: random-access sources that return plain numpy, and pipelines on Grain."""
 
+from keras_perceiver.data.augmentation import Augmentation
 from keras_perceiver.data.causal import causal_batches
 from keras_perceiver.data.corpora import bookcorpus, bookcorpusopen, enwik8, wikitext103
 from keras_perceiver.data.documentation import topic_passages, topics
@@ -7,7 +8,7 @@ from keras_perceiver.data.images import ArraySource, ImageData, digits, image_fo
 from keras_perceiver.data.masked import masked_batches
 from keras_perceiver.data.midi import MidiData, maestro, midi_folder, midi_tokens
 from keras_perceiver.data.midi_batches import midi_batches
-from keras_perceiver.data.pipeline import Augmentation, batches
+from keras_perceiver.data.pipeline import batches, read_ahead
 from keras_perceiver.data.stream import masked_stream
 from keras_perceiver.data.tables import table
 from keras_perceiver.data.text import FileTexts, LabelledTexts, TextData, text_files
@@ -35,6 +36,7 @@ __all__ = [
     "midi_batches",
     "midi_folder",
     "midi_tokens",
+    "read_ahead",
     "table",
     "text_files",
     "tfds",

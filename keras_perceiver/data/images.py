@@ -125,9 +125,10 @@ class FileSource(Sequence):
         return len(self.paths)
 
     def __getitem__(self, index):
-        from PIL import Image
+        from PIL import Image, ImageOps
 
         with Image.open(self.paths[index]) as image:
+            image = ImageOps.exif_transpose(image)
             pixels = np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB"))
         return np.atleast_3d(pixels), int(self.labels[index])
 

@@ -1,59 +1,14 @@
 """From records to batches for `model.fit`: deterministic, seeded, resumable."""
 
-import dataclasses
 import functools
 
+import keras
 import numpy as np
 
-from keras_perceiver.preprocessing import TextPreprocessor
+from keras_perceiver.preprocessing import ImagePreprocessor, TextPreprocessor
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Augmentation:
-    """Small random motions of an image: what a hand might have written as well.
-
-    Args:
-        shift: largest shift along each axis, in pixels, either way.
-        rotate: largest rotation in degrees, either way.
-        zoom: largest change of size as a fraction, either way.
-
-    Raises:
-        ValueError: a negative number.
-
-    Example:
-    >>> image = np.eye(8, dtype="float32")[..., None]
-    >>> Augmentation(shift=1)(image, np.random.default_rng(0)).shape
-    (8, 8, 1)
-    """
-
-    shift: float = 0.0
-    rotate: float = 0.0
-    zoom: float = 0.0
-
-    def __post_init__(self):
-        for name, value in dataclasses.asdict(self).items():
-            if not 0 <= value < np.inf:
-                raise ValueError(f"`{name}` must be 0 or more. Received: {name}={value}")
-
-    def __call__(self, image, rng):
-        """A moved copy of `image` `[H, W, C]`; what comes in from outside is 0."""
-        from scipy.ndimage import affine_transform
-
-        angle = np.deg2rad(rng.uniform(-self.rotate, self.rotate))
-        scale = 1 + rng.uniform(-self.zoom, self.zoom)
-        shift = rng.uniform(-self.shift, self.shift, size=2)
-        cos, sin = np.cos(angle) / scale, np.sin(angle) / scale
-        matrix = np.asarray([[cos, -sin], [sin, cos]])
-        centre = (np.asarray(image.shape[:2]) - 1) / 2
-        offset = centre - matrix @ (centre + shift)
-        planes = [
-            affine_transform(plane, matrix, offset, order=1)
-            for plane in np.moveaxis(image, -1, 0)
-        ]
-        return np.stack(planes, axis=-1)
-
-
-def batches(source, model, batch_size=64, seed=None, augmentation=None):
+def batches(source, model, batch_size=64, seed=None, augmentation=None, one_hot=False):
     """Batches of preprocessed records and labels for `fit`, `evaluate` and `predict`.
 
     With a seed: endless, in a new order each time through, without the incomplete
@@ -62,6 +17,9 @@ def batches(source, model, batch_size=64, seed=None, augmentation=None):
 
         train = batches(data.train, model, batch_size=64, seed=0)
         model.fit(train, steps_per_epoch=len(data.train) // 64, shuffle=False)
+
+    Large images are better passed through `read_ahead(train)`: without it Grain has 500
+    batches in memory.
 
     Without a seed: each record once, in order.
 
@@ -74,12 +32,14 @@ def batches(source, model, batch_size=64, seed=None, augmentation=None):
         batch_size: records a batch.
         seed: of order and augmentation, or None.
         augmentation: of images: an `Augmentation`, or None; needs a seed.
+        one_hot: labels as `[B, E]` float32, for `keras.losses.CategoricalCrossentropy`,
+            which can smooth them. An augmentation that mixes them needs it.
 
     Returns:
-        A `grain.MapDataset` of `(inputs, labels [B] int32)`. Inputs are images
-        `[B, H, W, C]` float32, or a dict of `token_ids` and `padding_mask`, int32
-        `[B, S]`, where S is always the preprocessor's `max_length`: with one shape a
-        model is compiled once.
+        A `grain.MapDataset` of `(inputs, labels [B] int32)`, or labels `[B, E]`. Inputs
+        are images `[B, H, W, C]` float32, or a dict of `token_ids` and `padding_mask`,
+        int32 `[B, S]`, where S is always the preprocessor's `max_length`: with one shape
+        a model is compiled once.
 
     Raises:
         ValueError: an empty source, fewer records than a batch, a record that is no
@@ -97,16 +57,22 @@ def batches(source, model, batch_size=64, seed=None, augmentation=None):
     import grain
 
     preprocess = checked_preprocessor(model)
+    if augmentation is not None and augmentation.crop < 1:
+        config = {**preprocess.get_config(), "crop": None}
+        preprocess = ImagePreprocessor.from_config(config)
     if isinstance(preprocess, TextPreprocessor):
         preprocess = functools.partial(preprocess, pad_to=preprocess.max_length)
-    _check(source, model, preprocess, seed, augmentation)
+    _check(source, model, preprocess, seed, augmentation, one_hot)
     check_batch_size(batch_size, len(source), "records", seed)
 
     def to_inputs(records):
         inputs, labels = zip(*records, strict=True)
         for label in labels:
             _check_label(label, model.num_classes)
-        return preprocess(list(inputs)), np.asarray(labels, "int32")
+        labels = np.asarray(labels, "int32")
+        if one_hot:
+            labels = keras.utils.to_categorical(labels, model.num_classes).astype("float32")
+        return preprocess(list(inputs)), labels
 
     dataset = grain.MapDataset.source(source)
     if seed is not None:
@@ -118,8 +84,23 @@ def batches(source, model, batch_size=64, seed=None, augmentation=None):
     # Inputs are made of whole batches: tokenizers are fast with many texts at once.
     dataset = dataset.batch(batch_size, drop_remainder=seed is not None, batch_fn=list)
     dataset = dataset.map(to_inputs)
+    if augmentation is not None and augmentation.mixes:
+        dataset = dataset.random_map(lambda batch, rng: augmentation.mix(*batch, rng))
     # After the batches, so that no batch mixes two epochs; each epoch has a new order.
     return dataset if seed is None else dataset.repeat()
+
+
+def read_ahead(dataset, count=8):
+    """Batches of a `grain.MapDataset` as an iterable that reads so many ahead in threads.
+
+    Iterated as it is, a `grain.MapDataset` reads 500 ahead: of images as large as
+    ImageNet's, more than fits the memory.
+    """
+    import grain
+
+    return dataset.to_iter_dataset(
+        grain.ReadOptions(num_threads=count, prefetch_buffer_size=count)
+    )
 
 
 def checked_preprocessor(model):
@@ -141,11 +122,13 @@ def check_batch_size(batch_size, count, what, seed):
         )
 
 
-def _check(source, model, preprocess, seed, augmentation):
+def _check(source, model, preprocess, seed, augmentation, one_hot):
     if len(source) == 0:
         raise ValueError("`source` must hold at least one record. Received none.")
     if augmentation is not None and seed is None:
         raise ValueError("`augmentation` needs a `seed`. Received: seed=None")
+    if augmentation is not None and augmentation.mixes and not one_hot:
+        raise ValueError("`augmentation` that mixes labels needs `one_hot=True`.")
     # What is in memory is checked whole, the rest where it is cheap: one record.
     if not isinstance(source[0], (tuple, list)) or len(source[0]) != 2:
         raise ValueError(

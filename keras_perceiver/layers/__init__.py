@@ -22,6 +22,7 @@ from keras_perceiver.layers.attention import Attention
 from keras_perceiver.layers.blocks import LatentCrossAttention, SelfAttentionBlock
 from keras_perceiver.layers.decoder import PerceiverDecoder
 from keras_perceiver.layers.encoder import PerceiverEncoder
+from keras_perceiver.layers.image_spec import LearnedPositionSpec, StemSpec
 from keras_perceiver.layers.perceiver_ar import PerceiverAR
 from keras_perceiver.layers.positions import FourierEncoding, LearnedPositions
 from keras_perceiver.layers.prefix import CausalPrefixAttention
@@ -35,6 +36,7 @@ __all__ = [
     "CausalPrefixAttention",
     "FourierEncoding",
     "LatentCrossAttention",
+    "LearnedPositionSpec",
     "LearnedPositions",
     "LearnedQueries",
     "PerceiverAR",
@@ -42,4 +44,5 @@ __all__ = [
     "PerceiverEncoder",
     "PerceiverResampler",
     "SelfAttentionBlock",
+    "StemSpec",
 ]

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_perceiver.layers.configured import Configured
+from keras_perceiver.layers.dense import Dense
 from keras_perceiver.layers.spec import check_positive
 from keras_perceiver.ops.fourier import feature_channels, grid_columns
 from keras_perceiver.ops.rotary import shifted_positions
@@ -101,6 +102,8 @@ class LearnedPositions(Configured, keras.layers.Layer):
         channels: channels of a vector when concatenated; None to add vectors with
             the inputs' channels instead.
         init_scale: standard deviation of the initial values.
+        projection: channels that a linear map makes of the vectors before they are
+            concatenated; None for no such map. Needs `channels`.
 
     Call arguments:
         inputs: `[B, M, C]`, or a grid `[B, ..., C]` that is flattened row by row.
@@ -109,11 +112,12 @@ class LearnedPositions(Configured, keras.layers.Layer):
             from the beginning.
 
     Returns:
-        `[B, M, C]` (added) or `[B, M, C + channels]` (concatenated).
+        `[B, M, C]` (added), or `[B, M, C + channels]` (concatenated), with `projection`
+        in place of `channels` if there is one.
 
     Raises:
         ValueError: inputs longer than the table, or of unknown length without
-            `num_positions`.
+            `num_positions`; a `projection` without `channels`.
 
     Example:
     >>> tuple(LearnedPositions()(keras.ops.ones((2, 10, 8))).shape)
@@ -125,14 +129,33 @@ class LearnedPositions(Configured, keras.layers.Layer):
         arXiv 2103.03206, section 3.2 (learned position encodings).
     """
 
-    def __init__(self, num_positions=None, channels=None, init_scale=0.02, **kwargs):
+    def __init__(
+        self,
+        num_positions=None,
+        channels=None,
+        init_scale=0.02,
+        projection=None,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
-        for name, value in (("num_positions", num_positions), ("channels", channels)):
+        for name, value in (
+            ("num_positions", num_positions),
+            ("channels", channels),
+            ("projection", projection),
+        ):
             if value is not None:
                 check_positive(name, value)
+        if projection is not None and channels is None:
+            raise ValueError(
+                f"`projection` needs `channels`. Received: projection={projection}, "
+                "channels=None"
+            )
         self.num_positions = num_positions
         self.channels = channels
         self.init_scale = init_scale
+        self.projection = projection
+        if projection is not None:
+            self.project = Dense(projection, dtype=self.dtype_policy, name="projection")
 
     def build(self, inputs_shape, padding_mask_shape=None):
         """Create the table."""
@@ -147,6 +170,8 @@ class LearnedPositions(Configured, keras.layers.Layer):
             initializer=keras.initializers.RandomNormal(0.0, self.init_scale),
             name="positions",
         )
+        if self.projection is not None:
+            self.project.build(self.positions.shape)
         super().build(inputs_shape)
 
     def call(self, inputs, padding_mask=None):
@@ -155,14 +180,16 @@ class LearnedPositions(Configured, keras.layers.Layer):
         shape = ops.shape(inputs)
         length = math.prod(shape[1:-1]) if len(shape) > 3 else shape[1]
         x = ops.reshape(inputs, (shape[0], length, inputs.shape[-1]))  # [B, M, C]
-        table = ops.cast(self.positions, self.compute_dtype)
+        table = ops.cast(self.positions, self.compute_dtype)[:length]
+        if self.projection is not None:  # once for the batch
+            table = self.project(table)
         if padding_mask is None:
-            positions = table[None, :length]
+            positions = table[None]
         else:
             positions = ops.take(table, shifted_positions(padding_mask), axis=0)
         if self.channels is None:
             return x + positions
-        lead = (shape[0], length, self.channels)
+        lead = (shape[0], length, table.shape[-1])
         return ops.concatenate([x, ops.broadcast_to(positions, lead)], axis=-1)
 
     def _length(self, shape):
@@ -183,6 +210,6 @@ class LearnedPositions(Configured, keras.layers.Layer):
         return length
 
     def compute_output_shape(self, inputs_shape, padding_mask_shape=None):
-        """`[B, M, C]`, or with `channels` `[B, M, C + channels]`."""
-        channels = inputs_shape[-1] + (self.channels or 0)
+        """`[B, M, C]`, or with `channels` those more, or those of the `projection`."""
+        channels = inputs_shape[-1] + (self.projection or self.channels or 0)
         return (inputs_shape[0], self._length(inputs_shape), channels)

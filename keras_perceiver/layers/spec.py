@@ -5,9 +5,23 @@ import dataclasses
 import keras
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Spec:
+    """Base of records of hyperparameters: saved as their fields."""
+
+    def get_config(self):
+        """Field values by name."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_config(cls, config):
+        """The inverse of `get_config`."""
+        return cls(**config)
+
+
 @keras.saving.register_keras_serializable("keras_perceiver")
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class AttentionSpec:
+class AttentionSpec(Spec):
     """Hyperparameters of an attention layer and of the MLP that follows it.
 
     Encoder and decoder take one for their cross-attention and one for their
@@ -68,15 +82,6 @@ class AttentionSpec:
             if getattr(self, name) is not None:
                 check_heads(name, getattr(self, name), self.num_heads)
         activation(self.activation)
-
-    def get_config(self):
-        """Field values by name."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_config(cls, config):
-        """The inverse of `get_config`."""
-        return cls(**config)
 
 
 def activation(name):

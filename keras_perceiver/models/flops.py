@@ -7,6 +7,7 @@ import keras
 from keras_perceiver.layers import (
     Attention,
     LatentCrossAttention,
+    LearnedPositions,
     PerceiverAR,
     PerceiverDecoder,
     PerceiverEncoder,
@@ -23,7 +24,7 @@ def flops(model, executed=False, length=None):
     of causal attention count, masked or not, and the whole prefix, dropped out or not.
 
     Args:
-        model: a functional model of this library's layers, `Dense` and
+        model: a functional model of this library's layers, `Dense`, `Conv2D` and
             `ReversibleEmbedding`, with inputs of static shape, apart from the batch.
         executed: count what this library executes (folded projections, shared
             keys and values once) instead of the papers' formula. The query side of
@@ -82,8 +83,14 @@ def _layer_flops(layer, shapes, executed):
     if isinstance(layer, Attention):
         keys = shapes[1][0] if len(shapes) > 1 else shapes[0][0]
         return _attention(layer, shapes[0][0], keys, executed)
+    if isinstance(layer, LearnedPositions):
+        length = math.prod(shapes[0][:-1])
+        return 0 if layer.projection is None else _dense(layer.project, length)
     if isinstance(layer, keras.layers.Dense):
         return _dense(layer, math.prod(shapes[0][:-1]))
+    if isinstance(layer, keras.layers.Conv2D):
+        outputs = layer.compute_output_shape((None, *shapes[0]))
+        return _dense(layer, math.prod(outputs[1:-1]))
     if isinstance(layer, keras.layers.ReversibleEmbedding):
         reverse = len(shapes[0]) == 2  # else a look-up of ids [S]
         return 2 * shapes[0][0] * math.prod(layer.embeddings.shape) if reverse else 0

@@ -1,12 +1,15 @@
 """Image encoder and image classifier."""
 
 import keras
+import numpy as np
 
-from keras_perceiver.layers import FourierEncoding, PerceiverEncoder
+from keras_perceiver.layers import PerceiverEncoder
 from keras_perceiver.layers.configured import argument_names
 from keras_perceiver.layers.spec import check_positive
 from keras_perceiver.models.classifier import Classifier
+from keras_perceiver.models.image_inputs import stem_outputs, with_positions
 from keras_perceiver.models.model import ConfiguredModel
+from keras_perceiver.ops.resize import resize_grid
 from keras_perceiver.preprocessing.images import ImagePreprocessor
 
 # Registered here, because preprocessing imports numpy only.
@@ -15,15 +18,17 @@ keras.saving.register_keras_serializable("keras_perceiver")(ImagePreprocessor)
 
 @keras.saving.register_keras_serializable("keras_perceiver")
 class ImageEncoder(ConfiguredModel):
-    """Pixels with Fourier positions, read into latents.
+    """Pixels with their positions, read into latents.
 
-    Every pixel is an input: no patches, no convolutions.
+    Every pixel is an input: no patches, and without a `stem` no convolutions.
 
     Args:
         image_shape: `(height, width, channels)`.
         num_bands: Fourier frequencies per image axis.
         max_resolution: `(height, width)` that set the highest frequencies; None
-            for the image's own.
+            for the image's own, or what the stem leaves of it.
+        stem: a `StemSpec`, convolutions that the pixels go through first; or None.
+        positions: a `LearnedPositionSpec`; None for Fourier features.
         name: of the model.
         **encoder_options: arguments of `keras_perceiver.layers.PerceiverEncoder`;
             `num_latents` and `latent_channels` are required.
@@ -35,7 +40,8 @@ class ImageEncoder(ConfiguredModel):
         Latents `[B, N, D]`.
 
     Raises:
-        ValueError: an image shape that is not three positive integers.
+        ValueError: an image shape that is not three positive integers, or a
+            `max_resolution` beside learned positions.
 
     Example:
     >>> encoder = ImageEncoder((8, 8, 1), num_bands=4, num_latents=4, latent_channels=16)
@@ -47,7 +53,14 @@ class ImageEncoder(ConfiguredModel):
     """
 
     def __init__(
-        self, image_shape, num_bands=64, max_resolution=None, name=None, **encoder_options
+        self,
+        image_shape,
+        num_bands=64,
+        max_resolution=None,
+        stem=None,
+        positions=None,
+        name=None,
+        **encoder_options,
     ):
         image_shape = tuple(image_shape)
         if len(image_shape) != 3:
@@ -58,14 +71,17 @@ class ImageEncoder(ConfiguredModel):
         for size in image_shape:
             check_positive("image_shape", size)
         inputs = keras.Input(image_shape, name="images")
-        x = FourierEncoding(num_bands, max_resolution, name="positions")(
-            inputs
-        )  # [B, M, C]
+        x = stem_outputs(inputs, stem)  # [B, H, W, C]
+        grid = x.shape[1:3]
+        x = with_positions(x, positions, num_bands, max_resolution)  # [B, M, C]
         latents = PerceiverEncoder(**encoder_options, name="encoder")(x)  # [B, N, D]
         super().__init__(inputs=inputs, outputs=latents, name=name)
         self.image_shape = image_shape
         self.num_bands = num_bands
         self.max_resolution = max_resolution
+        self.stem = stem
+        self.positions = positions
+        self.grid = grid
         self.encoder_options = encoder_options
 
     def checked_preprocessor(self, preprocessor=None):
@@ -82,10 +98,39 @@ class ImageEncoder(ConfiguredModel):
             )
         return preprocessor
 
+    def resized(self, size):
+        """An encoder of the same weights for images of another size.
+
+        Learned positions are interpolated, bicubically as in transformers; Fourier
+        features keep the frequencies of this encoder's resolution.
+
+        Args:
+            size: `(height, width)`.
+
+        Returns:
+            An `ImageEncoder` with weights of its own.
+        """
+        config = self.get_config()
+        config["image_shape"] = (*size, self.image_shape[-1])
+        if self.positions is None:
+            config["max_resolution"] = self.max_resolution or self.grid
+        encoder = self.from_config(config)
+        _copy_weights(self, encoder, self.grid, encoder.grid)
+        return encoder
+
     @classmethod
     def encoder_option_names(cls):
         """Arguments of `PerceiverEncoder`."""
         return argument_names(PerceiverEncoder)
+
+
+def _copy_weights(source, target, grid, new_grid):
+    """Set weights by path; those that another grid makes longer or shorter, resized."""
+    values = {weight.path: np.asarray(weight, "float32") for weight in source.weights}
+    for weight in target.weights:
+        value = values[weight.path]
+        same = value.shape == tuple(weight.shape)
+        weight.assign(value if same else resize_grid(value, grid, new_grid))
 
 
 @keras.saving.register_keras_serializable("keras_perceiver")
@@ -141,3 +186,23 @@ class ImageClassifier(Classifier):
             ValueError: no image, NaN pixels, or `top_k` out of range.
         """
         return self._classify(self.preprocessor(images), top_k, batch_size)
+
+    def resized(self, size):
+        """A classifier of the same weights for images of another size.
+
+        Args:
+            size: `(height, width)`. See `ImageEncoder.resized`.
+
+        Returns:
+            An `ImageClassifier` with weights of its own, whose preprocessor makes
+            images of that size.
+        """
+        encoder = self.encoder.resized(size)
+        preprocessor = self.preprocessor.get_config() | {"image_shape": encoder.image_shape}
+        parts = {
+            "encoder": encoder,
+            "preprocessor": ImagePreprocessor.from_config(preprocessor),
+        }
+        model = self.from_config(self.get_config() | parts)
+        _copy_weights(self, model, self.encoder.grid, encoder.grid)
+        return model

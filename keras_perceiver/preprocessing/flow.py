@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 
-from keras_perceiver.preprocessing.images import to_pixels
+from keras_perceiver.preprocessing.images import in_unit_range, to_pixels
 
 OVERLAP = 20  # of the official model's tiles
 
@@ -197,7 +197,7 @@ def _is_pair(value):
 
 
 def _read(frame):
-    pixels = to_pixels(frame, 3, name="frame_pairs")  # [H, W, C] in [0, 1]
+    pixels = in_unit_range(to_pixels(frame, 3, name="frame_pairs"))  # [H, W, C]
     if pixels.shape[-1] not in (1, 3):
         raise ValueError(
             "`frame_pairs` must hold frames of 1 or 3 channels. "

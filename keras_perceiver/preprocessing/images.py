@@ -81,12 +81,12 @@ class ImagePreprocessor:
         return np.stack([self._one(image) for image in images])
 
     def _one(self, image):
-        pixels = to_pixels(image, self.image_shape[-1])  # [H, W, C] in [0, 1]
+        pixels = to_pixels(image, self.image_shape[-1])  # [H, W, C], uint8 or in [0, 1]
         height, width, channels = self.image_shape
         if self.crop is not None:
             pixels = _centre_square(pixels, self.crop)
         if channels == 1 and pixels.shape[-1] == 3:
-            pixels = pixels @ np.asarray(LUMA, "float32")[:, None]
+            pixels = in_unit_range(pixels) @ np.asarray(LUMA, "float32")[:, None]
         elif channels == 3 and pixels.shape[-1] == 1:
             pixels = np.repeat(pixels, 3, axis=-1)
         elif channels != pixels.shape[-1]:
@@ -96,11 +96,11 @@ class ImagePreprocessor:
         if pixels.shape[:2] != (height, width):
             pixels = _resize(pixels, height, width)
         mean, std = (np.asarray(x, "float32") for x in (self.mean, self.std))
-        return ((pixels - mean) / std).astype("float32")
+        return ((in_unit_range(pixels) - mean) / std).astype("float32")
 
 
 def to_pixels(image, channels, name="images"):
-    """Pixels `[H, W, C]` of one image, float32 in [0, 1].
+    """Pixels `[H, W, C]` of one image, uint8 or float32 in [0, 1].
 
     Args:
         image: a path, a PIL image, or an array `[H, W]` or `[H, W, C]`; uint8, or
@@ -124,7 +124,7 @@ def to_pixels(image, channels, name="images"):
             f"Received: shape={image.shape}"
         )
     if image.dtype == np.uint8:
-        return image.astype("float32") / 255
+        return image
     image = image.astype("float32")
     check_finite(name, image)
     if image.min() < 0 or image.max() > 1:
@@ -133,6 +133,11 @@ def to_pixels(image, channels, name="images"):
             f"from {image.min():g} to {image.max():g}"
         )
     return image
+
+
+def in_unit_range(pixels):
+    """Pixels of a byte or already in [0, 1] as float32 in [0, 1]."""
+    return pixels.astype("float32") / 255 if pixels.dtype == np.uint8 else pixels
 
 
 def check_finite(name, array):
@@ -145,11 +150,12 @@ def check_finite(name, array):
 
 
 def _open(path, name):
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
         with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
+            # Upright: a camera may say in the file how it was held.
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
     except UnidentifiedImageError:
         raise ValueError(f"`{name}` must be image files. Received: {path}") from None
 
@@ -162,6 +168,7 @@ def _centre_square(pixels, fraction):
 
 
 def _resize(pixels, height, width):
+    """Bicubic, each byte rounded to a byte, as transformers and torchvision do."""
     from PIL import Image
 
     planes = [
@@ -172,4 +179,6 @@ def _resize(pixels, height, width):
         )
         for plane in np.moveaxis(pixels, -1, 0)
     ]
-    return np.clip(np.stack(planes, axis=-1), 0, 1)
+    resized = np.stack(planes, axis=-1)
+    # Bicubic floats overshoot; bytes are clipped already.
+    return resized if resized.dtype == np.uint8 else np.clip(resized, 0, 1)

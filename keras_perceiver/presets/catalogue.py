@@ -104,6 +104,26 @@ ARCHITECTURES = {
     "perceiver_io_imagenet_fourier": _classifier(
         IMAGENET, preprocessor=IMAGENET_PREPROCESSOR
     ),
+    # The same table: learned positions, and a convolution before 2-D Fourier features.
+    "perceiver_io_imagenet_learned": _classifier(
+        {
+            **IMAGENET,
+            "stem": {
+                "class_name": "StemSpec",
+                "config": {"kind": "pointwise", "channels": 256},
+            },
+            "positions": {"class_name": "LearnedPositionSpec", "config": {}},
+        },
+        preprocessor=IMAGENET_PREPROCESSOR,
+    ),
+    "perceiver_io_imagenet_conv": _classifier(
+        {
+            **IMAGENET,
+            "max_resolution": (56, 56),
+            "stem": {"class_name": "StemSpec", "config": {}},
+        },
+        preprocessor=IMAGENET_PREPROCESSOR,
+    ),
     # arXiv 2107.14795, appendix H (patches of 3 x 3, frames concatenated).
     "perceiver_io_optical_flow": {
         "class_name": "OpticalFlow",

@@ -8,7 +8,7 @@ import math
 import os
 
 from keras_perceiver import models
-from keras_perceiver.layers import AttentionSpec
+from keras_perceiver.layers import AttentionSpec, LearnedPositionSpec, StemSpec
 from keras_perceiver.layers.configured import argument_names, check_keys
 from keras_perceiver.models.model import ConfiguredModel
 from keras_perceiver.preprocessing import (
@@ -25,7 +25,9 @@ CLASSES = {
         AttentionSpec,
         FlowPreprocessor,
         ImagePreprocessor,
+        LearnedPositionSpec,
         MidiPreprocessor,
+        StemSpec,
         TextPreprocessor,
         *TOKENIZERS.values(),
         *(getattr(models, name) for name in models.__all__),

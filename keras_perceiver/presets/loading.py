@@ -34,8 +34,8 @@ def load(name_or_path, load_weights=True):
     Args:
         name_or_path: a name in `list()`; or else a folder: a preset that `save`
             wrote, or a checkpoint in the layout of the Hugging Face hub of
-            transformers (`PerceiverForImageClassificationFourier`,
-            `PerceiverForMaskedLM`, `PerceiverForOpticalFlow`,
+            transformers (`PerceiverForImageClassificationFourier`, `...Learned`,
+            `...ConvProcessing`, `PerceiverForMaskedLM`, `PerceiverForOpticalFlow`,
             `PerceiverForSequenceClassification`) or of krasserm/perceiver-io (image and
             text classifier, optical flow, masked and causal language model, symbolic
             audio), converted on the fly.
@@ -89,7 +89,7 @@ def _load_folder(folder, with_weights):
         form, table, ignored = converters.describe(folder, config)
     if not issubclass(CLASSES[check_form(form)], keras.Model):
         raise ValueError(f"{folder} must hold a model. Received: {form['class_name']}")
-    tensors = TensorFile(_file(folder, WEIGHTS))
+    tensors = TensorFile(_file(folder, WEIGHTS), ignored)
     check_sizes(form, tensors)
 
     def make_model():

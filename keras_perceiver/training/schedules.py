@@ -8,8 +8,9 @@ def warmup_cosine(
     total_steps: int,
     warmup_steps: int = 0,
     final_fraction: float = 0.0,
+    constant_fraction: float = 0.0,
 ):
-    """A linear rise from 0, then half a cosine down.
+    """A linear rise from 0 or a time at the peak, then half a cosine down.
 
     Args:
         learning_rate: the peak.
@@ -19,6 +20,8 @@ def warmup_cosine(
             models with AdamW profit from it.
         final_fraction: what is left at the end, as a fraction of the peak; 1 keeps
             the peak.
+        constant_fraction: part of the training at the peak, in place of a warm-up. The
+            Perceiver IO paper trained half of it so on ImageNet.
 
     Returns:
         A `keras.optimizers.schedules.CosineDecay`, whose own `decay_steps` count
@@ -26,7 +29,7 @@ def warmup_cosine(
 
     Raises:
         ValueError: a warm-up that is negative or not shorter than the training, or a
-            fraction out of [0, 1].
+            fraction out of [0, 1]; a warm-up and a constant part.
 
     Example:
     >>> schedule = warmup_cosine(1e-3, total_steps=100, warmup_steps=10)
@@ -38,15 +41,23 @@ def warmup_cosine(
             f"`warmup_steps` must lie between 0 and total_steps - 1 = {total_steps - 1}. "
             f"Received: warmup_steps={warmup_steps}"
         )
-    if not 0 <= final_fraction <= 1:
+    for name, fraction in (
+        ("final_fraction", final_fraction),
+        ("constant_fraction", constant_fraction),
+    ):
+        if not 0 <= fraction <= 1:
+            raise ValueError(f"`{name}` must lie in [0, 1]. Received: {name}={fraction}")
+    if warmup_steps and constant_fraction:
         raise ValueError(
-            "`final_fraction` must lie in [0, 1]. Received: "
-            f"final_fraction={final_fraction}"
+            "`warmup_steps` and `constant_fraction` exclude each other. Received: "
+            f"{warmup_steps} and {constant_fraction}"
         )
+    # A rise from the peak to the peak is a time at the peak.
+    first_steps = warmup_steps or int(constant_fraction * total_steps)
     return keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0 if warmup_steps else learning_rate,
-        decay_steps=total_steps - warmup_steps,
+        decay_steps=max(1, total_steps - first_steps),
         alpha=final_fraction,
-        warmup_target=learning_rate if warmup_steps else None,
-        warmup_steps=warmup_steps,
+        warmup_target=learning_rate if first_steps else None,
+        warmup_steps=first_steps,
     )

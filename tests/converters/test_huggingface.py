@@ -7,17 +7,9 @@ import pytest
 
 import keras_perceiver as kp
 from keras_perceiver.layers import AttentionSpec
-from tolerances import PARITY
+from tolerances import FLOAT32, PARITY
+from transformers_images import BASE, call, their_logits
 
-BASE = {
-    "num_latents": 4,
-    "d_latents": 16,
-    "num_blocks": 2,
-    "num_self_attends_per_block": 2,
-    "num_self_attention_heads": 2,
-    "num_cross_attention_heads": 1,
-    "num_labels": 5,
-}
 VARIANTS = {
     "plain": {},
     "wide": {
@@ -49,17 +41,12 @@ def theirs(folder, **options):
     for parameter in model.parameters():  # norms and biases, too
         torch.nn.init.normal_(parameter, std=0.3)
     model.save_pretrained(folder)
-    size = {"height": SIZE[0], "width": SIZE[1]}
-    (folder / "preprocessor_config.json").write_text(json.dumps({"size": size}))
+    sizes = {
+        "size": {"height": SIZE[0], "width": SIZE[1]},
+        "crop_size": {"height": SIZE[0] + 6, "width": SIZE[1] + 5},
+    }
+    (folder / "preprocessor_config.json").write_text(json.dumps(sizes))
     return model.eval()
-
-
-def their_logits(model, images):
-    import torch
-
-    with torch.no_grad():
-        pixels = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
-        return model(inputs=pixels).logits.numpy()
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -84,12 +71,6 @@ def test_logits_there_and_back(tmp_path, rng, variant):
         assert getattr(again.config, name) == getattr(model.config, name)
 
 
-def call(model, images):
-    import keras
-
-    return keras.ops.convert_to_numpy(model(images))
-
-
 @pytest.mark.one_backend
 def test_images_of_the_original_size_need_no_processor(tmp_path):
     theirs(tmp_path / "theirs", num_self_attends_per_block=1)
@@ -102,22 +83,28 @@ def test_images_of_the_original_size_need_no_processor(tmp_path):
 
 
 @pytest.mark.one_backend
-def test_the_processor_is_read_and_written(tmp_path, rng):
+@pytest.mark.parametrize("crop_size", [None, (256, 256), (30, 25), (27, 22.5)])
+def test_the_processor_is_read_and_written(tmp_path, rng, crop_size):
     """transformers' own processor and ours make the same pixels of an image."""
-    pytest.importorskip("PIL")
     from transformers.models.perceiver.image_processing_pil_perceiver import (
         PerceiverImageProcessorPil,
     )
 
+    size = (32, 32) if crop_size == (256, 256) else SIZE
+    settings = {"size": dict(zip(("height", "width"), size, strict=True))}
+    if crop_size is None:
+        settings["do_center_crop"] = False
+    else:
+        settings["crop_size"] = dict(zip(("height", "width"), crop_size, strict=True))
     theirs(tmp_path / "theirs")
+    (tmp_path / "theirs" / "preprocessor_config.json").write_text(json.dumps(settings))
     kp.converters.to_huggingface(kp.presets.load(tmp_path / "theirs"), tmp_path / "back")
     processor = PerceiverImageProcessorPil.from_pretrained(tmp_path / "back")
     model = kp.presets.load(tmp_path / "back")
-    ramp = np.linspace(0, 255, 60 * 50 * 3).reshape(60, 50, 3).astype("uint8")
-    expected = processor(ramp, return_tensors="np").pixel_values
-    # They resize in 8 bits, we in floats.
+    image = rng.integers(0, 256, (300, 350, 3), "uint8")
+    expected = processor(image, return_tensors="np").pixel_values
     np.testing.assert_allclose(
-        model.preprocessor(ramp), expected.transpose(0, 2, 3, 1), atol=2 / 255 / 0.22
+        model.preprocessor(image), expected.transpose(0, 2, 3, 1), atol=FLOAT32
     )
 
 
@@ -163,6 +150,10 @@ def test_configs_that_are_not_reproduced_are_refused(tmp_path, edit, match):
         ({"crop_size": 0}, "division"),
         ({"rescale_factor": [1]}, "wrong type"),
         ({"size": "big"}, "positive integer|wrong type"),
+        (
+            {"size": {"height": 24, "width": 20}, "crop_size": 32},
+            "must crop a square.*0.75 and 0.625",
+        ),
     ],
 )
 def test_processors_that_do_something_else_are_refused(tmp_path, edit, match):

@@ -44,6 +44,12 @@ def test_without_a_seed_each_record_once_in_order(model, source):
     np.testing.assert_allclose(images, model.preprocessor(source.images[:4]))
 
 
+def test_labels_as_vectors(model, source):
+    _, labels = batches(source, model, batch_size=4, one_hot=True)[1]
+    assert labels.dtype == np.float32
+    np.testing.assert_array_equal(labels, np.eye(10)[4:8])
+
+
 def test_every_epoch_has_its_own_order_and_every_record_with_its_label(model, source):
     dataset = batches(source, model, batch_size=5, seed=0)
     epochs = [[*dataset[i][1].tolist(), *dataset[i + 1][1].tolist()] for i in (0, 2, 4)]
@@ -102,42 +108,6 @@ def test_fit_sees_a_new_order_each_epoch_and_all_held_out_records_once(model, so
     ]  # fmt: skip
 
 
-def test_shift_moves_what_is_there_and_keeps_the_range(rng):
-    image = np.zeros((7, 7, 1), "float32")
-    image[3, 3] = 1
-
-    class Fixed:
-        def uniform(self, low, high, size=None):
-            return np.asarray([1.0, -2.0]) if size else 0.0
-
-    moved = Augmentation(shift=2)(image, Fixed())
-    assert moved[4, 1, 0] == pytest.approx(1) and moved.sum() == pytest.approx(1)
-    np.testing.assert_array_equal(Augmentation()(image, rng), image)
-    pixels = rng.integers(0, 256, (9, 9, 3), dtype="uint8")
-    turned = Augmentation(shift=1, rotate=15, zoom=0.2)(pixels, rng)
-    assert turned.shape == pixels.shape and turned.dtype == np.uint8
-
-
-def test_rotation_turns_about_the_centre():
-    image = np.zeros((5, 5, 1), "float32")
-    image[2, 4] = 1
-
-    class Quarter:
-        def uniform(self, low, high, size=None):
-            return np.zeros(2) if size else (90.0 if high == 90 else 0.0)
-
-    turned = Augmentation(rotate=90)(image, Quarter())[..., 0]
-    assert turned[0, 2] == pytest.approx(1, abs=1e-6) or turned[4, 2] == pytest.approx(1)
-
-
-@pytest.mark.parametrize("name", ["shift", "rotate", "zoom"])
-def test_augmentation_refuses_negative_numbers(name):
-    with pytest.raises(
-        ValueError, match=f"`{name}` must be 0 or more. Received: {name}=-1"
-    ):
-        Augmentation(**{name: -1})
-
-
 @pytest.mark.parametrize(
     ("source", "options", "message"),
     [
@@ -156,6 +126,11 @@ def test_augmentation_refuses_negative_numbers(name):
             [(np.zeros((4, 4, 1)), 0)],
             {"augmentation": Augmentation(shift=1)},
             "`augmentation` needs a `seed`",
+        ),
+        (
+            [(np.zeros((4, 4, 1)), 0)],
+            {"augmentation": Augmentation(mixup=0.2), "seed": 0, "batch_size": 1},
+            "mixes labels needs `one_hot=True`",
         ),
     ],
 )

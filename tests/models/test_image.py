@@ -139,7 +139,7 @@ def test_classify_raw_images():
         encoder, 3, preprocessor=ImagePreprocessor((6, 5, 1), labels=["cat", "dog", "emu"])
     )
     rng = np.random.default_rng(0)
-    grey = rng.integers(0, 256, (12, 10), dtype="uint8")
+    grey = rng.integers(0, 256, (6, 5), dtype="uint8")
     colour = rng.integers(0, 256, (9, 9, 3), dtype="uint8")
     results = model.classify([grey, colour, grey / 255.0, Image.fromarray(colour)], top_k=3)
     assert len(results) == 4

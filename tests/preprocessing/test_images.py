@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from keras_perceiver.data.images import FileSource
 from keras_perceiver.preprocessing import ImagePreprocessor
+from keras_perceiver.presets.catalogue import ARCHITECTURES
 
 pytestmark = pytest.mark.one_backend
 
@@ -40,7 +42,52 @@ def test_resizing_is_that_of_pillow():
     expected = (
         np.asarray(Image.fromarray(x).resize((12, 10), Image.Resampling.BICUBIC)) / 255
     )
-    np.testing.assert_allclose(out, expected, atol=1 / 255)
+    # Bytes are resized as bytes, floats as floats.
+    np.testing.assert_allclose(out, expected, atol=1e-6)
+    out = ImagePreprocessor((10, 12, 1), mean=0, std=1)(x / 255)[0, :, :, 0]
+    assert 1e-4 < np.abs(out - expected).max() < 1 / 255
+
+
+def photographs():
+    """scikit-learn's two real photographs, 427 x 640 pixels."""
+    from sklearn.datasets import load_sample_images
+
+    return load_sample_images().images
+
+
+@pytest.mark.parametrize("size", [(427, 640), (640, 300), (224, 224), (100, 131), (31, 7)])
+@pytest.mark.parametrize("kind", ["photograph", "noise"])
+def test_pixels_are_those_of_transformers(rng, size, kind):
+    """Crop, bicubic resizing and normalisation, of images larger and smaller than it."""
+    from PIL import Image
+    from transformers.models.perceiver.image_processing_pil_perceiver import (
+        PerceiverImageProcessorPil,
+    )
+
+    if kind == "noise":
+        images = [rng.integers(0, 256, (*size, 3), "uint8")]
+    else:
+        images = [np.asarray(Image.fromarray(x).resize(size[::-1])) for x in photographs()]
+    form = ARCHITECTURES["perceiver_io_imagenet_fourier"]["config"]["preprocessor"]
+    received = ImagePreprocessor(**form["config"])(images)
+    expected = PerceiverImageProcessorPil()(images, return_tensors="np").pixel_values
+    # They normalise in another order: rounding of float32.
+    np.testing.assert_allclose(received, expected.transpose(0, 2, 3, 1), atol=2e-6)
+
+
+def test_photographs_are_turned_upright(tmp_path):
+    """A camera held sideways says so in the file."""
+    from PIL import Image
+
+    pixels = photographs()[0][:60, :80]
+    turned = Image.fromarray(np.rot90(pixels))
+    exif = turned.getexif()
+    exif[0x0112] = 6  # to be turned by a quarter, clockwise
+    turned.save(tmp_path / "cat.png", exif=exif)
+    preprocess = ImagePreprocessor((60, 80, 3))
+    np.testing.assert_array_equal(preprocess(tmp_path / "cat.png"), preprocess(pixels))
+    source = FileSource([tmp_path / "cat.png"], [3])
+    np.testing.assert_array_equal(source[0][0], pixels)
 
 
 @pytest.mark.parametrize(

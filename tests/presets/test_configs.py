@@ -12,6 +12,8 @@ from test_contracts import CASES
 RECORDS = {
     "AttentionSpec": [kp.layers.AttentionSpec],
     "FlowPreprocessor": [lambda: kp.preprocessing.FlowPreprocessor((5, 4), 3, 10.0)],
+    "LearnedPositionSpec": [kp.layers.LearnedPositionSpec],
+    "StemSpec": [kp.layers.StemSpec],
     "ImagePreprocessor": [
         lambda: kp.preprocessing.ImagePreprocessor((5, 4, 3), (0, 0.5, 1))
     ],

@@ -1,6 +1,6 @@
 """`fit image-classifier`."""
 
-import dataclasses
+import keras
 
 from keras_perceiver import visualization
 from keras_perceiver.cli.options import values
@@ -21,9 +21,28 @@ class ImageClassifierTask(ClassifierTask):
     preprocessor_class = ImagePreprocessor
     preprocessor_skip = ("image_shape", "labels")
     data = Images
+    one_hot = True
 
     def add_training_options(self, parser):  # noqa: D102 (inherited)
         parser.add_class_arguments(Augmentation, "augmentation")
+        parser.add_argument(
+            "--label_smoothing",
+            type=float,
+            default=0.0,
+            help="Part of a label that is spread over all classes, in training.",
+        )
+
+    def compile_options(self):  # noqa: D102 (inherited)
+        return {
+            "loss": keras.losses.CategoricalCrossentropy(from_logits=True),
+            "metrics": ["accuracy"],
+        }
+
+    def chosen_compile_options(self, chosen):  # noqa: D102 (inherited)
+        loss = keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=chosen.label_smoothing
+        )
+        return {**self.compile_options(), "loss": loss}
 
     def model(self, chosen):  # noqa: D102 (inherited)
         encoder_options = values(chosen.model.encoder)
@@ -40,7 +59,7 @@ class ImageClassifierTask(ClassifierTask):
         )
 
     def augmentation(self, chosen):  # noqa: D102 (inherited)
-        wanted = any(dataclasses.astuple(chosen.augmentation))
+        wanted = chosen.augmentation != Augmentation()
         return chosen.augmentation if wanted else None
 
     def records(self, model):  # noqa: D102 (inherited)
