@@ -10,6 +10,7 @@ import pytest
 pytestmark = pytest.mark.one_backend
 BENCHMARKS = pathlib.Path(__file__).parents[2] / "benchmarks"
 JOBS = {
+    "bench_flow": ("flow_forward",),
     "bench_generation": ("causal_step", "generate_64_batch_4", "generate_64_uncached"),
     "bench_image": ("imagenet_forward", "mnist_step"),
     "bench_text": (
