@@ -5,7 +5,7 @@ import functools
 
 import numpy as np
 
-from keras_perceiver.preprocessing import TextPreprocessor
+from keras_perceiver.preprocessing import PointPreprocessor, TextPreprocessor
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,20 +66,21 @@ def batches(source, model, batch_size=64, seed=None, augmentation=None):
     Without a seed: each record once, in order.
 
     Args:
-        source: a sequence of `(image, label)` or `(text, label)`, for example
-            `ImageData.train` or `TextData.train`.
-        model: an `ImageClassifier` or a `TextClassifier`; its `preprocessor` makes
-            inputs of images or texts. Texts that are longer than its `max_length` are
-            refused unless it truncates.
+        source: a sequence of `(image, label)`, `(text, label)`, `(clip, label)` or
+            `(points, label)`, for example `ImageData.train` or `TextData.train`.
+        model: a classifier of these; its `preprocessor` makes inputs of them. Texts that
+            are longer than its `max_length` are refused unless it truncates.
         batch_size: records a batch.
         seed: of order and augmentation, or None.
         augmentation: of images: an `Augmentation`, or None; needs a seed.
 
     Returns:
         A `grain.MapDataset` of `(inputs, labels [B] int32)`. Inputs are images
-        `[B, H, W, C]` float32, or a dict of `token_ids` and `padding_mask`, int32
-        `[B, S]`, where S is always the preprocessor's `max_length`: with one shape a
-        model is compiled once.
+        `[B, H, W, C]` float32, or clips `[B, samples, channels]` float32, or a dict of
+        `token_ids` and `padding_mask`, int32 `[B, S]`, or of `points`, float32
+        `[B, M, C]`, and `padding_mask`, int32 `[B, M]`. S is always the preprocessor's
+        `max_length`, M the size of the source's largest set: with one shape a model is
+        compiled once.
 
     Raises:
         ValueError: an empty source, fewer records than a batch, a record that is no
@@ -97,10 +98,13 @@ def batches(source, model, batch_size=64, seed=None, augmentation=None):
     import grain
 
     preprocess = checked_preprocessor(model)
-    if isinstance(preprocess, TextPreprocessor):
-        preprocess = functools.partial(preprocess, pad_to=preprocess.max_length)
     _check(source, model, preprocess, seed, augmentation)
     check_batch_size(batch_size, len(source), "records", seed)
+    if isinstance(preprocess, TextPreprocessor):
+        preprocess = functools.partial(preprocess, pad_to=preprocess.max_length)
+    elif isinstance(preprocess, PointPreprocessor):
+        largest = max(1, *(len(points) for points, _ in source))
+        preprocess = functools.partial(preprocess, pad_to=largest)
 
     def to_inputs(records):
         inputs, labels = zip(*records, strict=True)
@@ -157,7 +161,8 @@ def _check(source, model, preprocess, seed, augmentation):
     for value in (label,) if labels is None else (np.min(labels), np.max(labels)):
         _check_label(value, model.num_classes)
     texts = getattr(source, "texts", None)
-    preprocess([record] if texts is None else [max(texts, key=len)])
+    in_memory = getattr(source, "sets", [record])
+    preprocess(in_memory if texts is None else [max(texts, key=len)])
 
 
 def _check_label(label, num_classes):

@@ -5,7 +5,7 @@ The letters in shapes and shape comments are those of `keras_perceiver.layers`.
 
 from keras_perceiver.ops.attention import attend, attend_folded
 from keras_perceiver.ops.dropout import FixedSeed, dropout
-from keras_perceiver.ops.fourier import fourier_features
+from keras_perceiver.ops.fourier import coordinate_features, fourier_features
 from keras_perceiver.ops.masks import (
     attention_bias_mask,
     causal_mask,
@@ -22,6 +22,7 @@ __all__ = [
     "attend_folded",
     "attention_bias_mask",
     "causal_mask",
+    "coordinate_features",
     "depth_to_space",
     "dropout",
     "fourier_features",

@@ -12,8 +12,10 @@ from keras_perceiver.layers import AttentionSpec
 from keras_perceiver.layers.configured import argument_names, check_keys
 from keras_perceiver.models.model import ConfiguredModel
 from keras_perceiver.preprocessing import (
+    AudioPreprocessor,
     ImagePreprocessor,
     MidiPreprocessor,
+    PointPreprocessor,
     TextPreprocessor,
 )
 from keras_perceiver.preprocessing.tokenizers import TOKENIZERS
@@ -22,8 +24,10 @@ CLASSES = {
     cls.__name__: cls
     for cls in (
         AttentionSpec,
+        AudioPreprocessor,
         ImagePreprocessor,
         MidiPreprocessor,
+        PointPreprocessor,
         TextPreprocessor,
         *TOKENIZERS.values(),
         *(getattr(models, name) for name in models.__all__),
@@ -32,6 +36,8 @@ CLASSES = {
 }
 # Settings that make Python objects, not only wider arrays.
 DEPTHS = ("layers_per_block", "num_layers")
+# No weight is longer for them, and nothing is allocated: seconds of sound are many samples.
+UNWEIGHED = ("max_resolution", "samples", "sampling_rate")
 MAX_NESTING = 10
 
 
@@ -137,6 +143,8 @@ def check_sizes(form, tensors, key="", nesting=0):
     limit = len(tensors.shapes) // 10  # a layer has more than ten weights
     if key not in DEPTHS:
         limit = max(sum(math.prod(shape) for shape in tensors.shapes.values()), 4096)
+    if key in UNWEIGHED:
+        limit = 2**31
     if isinstance(form, (int, float)) and not abs(form) <= limit:
         raise ValueError(
             f"`{key}` must not exceed {limit}, from the size of "

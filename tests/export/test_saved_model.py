@@ -10,6 +10,8 @@ import pytest
 import contract
 import keras_perceiver as kp
 import tiny
+import tiny_audio
+import tiny_points
 import tiny_text
 from keras_perceiver.layers import AttentionSpec
 
@@ -99,6 +101,36 @@ def test_text_of_any_length_and_number(tmp_path, make):
         out = served.serve(inputs).numpy()
         assert out.shape == expected.shape
         np.testing.assert_allclose(out, expected, atol=1e-5)
+
+
+@exports
+def test_sets_of_any_size_and_number(tmp_path):
+    import tensorflow as tf
+
+    model = tiny_points.classifier()
+    contract.randomize(model, np.random.default_rng(1))
+    kp.export.saved_model(model, tmp_path / "exported")
+    served = tf.saved_model.load(str(tmp_path / "exported"))
+    for sizes in ((5,), (3, 20, 0), (1, 2)):
+        inputs = model.preprocessor(tiny_points.sets(*sizes), pad_to=max(sizes) + 1)
+        expected = model.predict(inputs, verbose=0)
+        inputs["points"][inputs["padding_mask"] == 0] = np.nan
+        np.testing.assert_allclose(served.serve(inputs).numpy(), expected, atol=1e-5)
+
+
+@exports
+@pytest.mark.parametrize("form", [{"patch_size": 32}, {"mel": tiny_audio.MEL}])
+def test_any_number_of_clips(tmp_path, form):
+    import tensorflow as tf
+
+    model = tiny_audio.classifier(**form)
+    contract.randomize(model, np.random.default_rng(1))
+    kp.export.saved_model(model, tmp_path / "exported")
+    served = tf.saved_model.load(str(tmp_path / "exported"))
+    for count in (1, 4):
+        clips = tiny_audio.clips(count)
+        expected = model.predict(clips, verbose=0)
+        np.testing.assert_allclose(served.serve(clips).numpy(), expected, atol=1e-5)
 
 
 @exports

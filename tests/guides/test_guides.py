@@ -13,7 +13,11 @@ EXPECTED = {
     "generation": ("exact: the first", ["policies.png", "preset"]),
     "text": ("held-out accuracy: pretrained", ["classifier"]),
 }
-OWN_FILES = ("copy_task", "permuted_pixels")  # tests of theirs that run them in full
+OWN_FILES = (
+    "copy_task",
+    "permuted_pixels",
+    "point_clouds",
+)  # tests of theirs that run them in full
 
 
 @pytest.mark.one_backend
