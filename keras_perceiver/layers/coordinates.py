@@ -67,7 +67,7 @@ class CoordinateEncoding(Configured, keras.layers.Layer):
     def call(self, coordinates, content=None, padding_mask=None):
         """See the class docstring."""
         # Zeros go in, rather than come out: the gradient at NaN would be NaN.
-        coordinates = zero_masked(ops.cast(coordinates, "float32"), padding_mask)
+        coordinates = zero_masked(coordinates, padding_mask)
         x = coordinate_features(coordinates, self.num_bands, self.max_resolution)
         x = ops.cast(x, self.compute_dtype)  # [B, M, d * (2 * num_bands + 1)]
         if content is None:

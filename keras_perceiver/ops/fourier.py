@@ -44,7 +44,7 @@ def coordinate_features(coordinates, num_bands, max_resolution):
     """Fourier features of given points, the same as of a grid where one lies there.
 
     Args:
-        coordinates: `[..., d]`, from -1 to 1, in float32: in bfloat16 the angles
+        coordinates: `[..., d]`, from -1 to 1, never rounded to bfloat16: the angles
             would be wrong by more than a radian.
         num_bands: frequencies per axis.
         max_resolution: `d` numbers; half of each is the highest frequency of its axis.
@@ -52,6 +52,7 @@ def coordinate_features(coordinates, num_bands, max_resolution):
     Returns:
         `[..., d * (2 * num_bands + 1)]` in float32, in the order of `fourier_features`.
     """
+    coordinates = ops.cast(coordinates, "float32")
     frequencies = [band_frequencies(size, num_bands) for size in max_resolution]
     radians = ops.convert_to_tensor(np.pi * np.stack(frequencies), "float32")
     angles = coordinates[..., None] * radians  # [..., d, bands]

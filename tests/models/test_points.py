@@ -111,8 +111,14 @@ def test_it_overfits_a_batch():
         model.preprocessor(tiny_points.sets(3, 8, 5, 1, 6, 2)),
         np.arange(6) % 3,
     )
-    for _ in range(120):
-        model.train_on_batch(inputs, labels)
+    steps = 120
+    model.fit(
+        {name: np.tile(x, (steps,) + (1,) * (x.ndim - 1)) for name, x in inputs.items()},
+        np.tile(labels, steps),
+        batch_size=6,
+        shuffle=False,
+        verbose=0,
+    )
     assert model.evaluate(inputs, labels, verbose=0) < 0.02
 
 
