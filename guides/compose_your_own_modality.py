@@ -4,7 +4,7 @@
 # A Perceiver reads any array of vectors: what an "input" is, is up to you. This guide
 # composes the layers of this library into a functional Keras model for data that are no
 # image, no text and no sound: **sets of points of varying size**. Each handwritten digit
-# becomes the list of its inked pixels, 20 to 42 points `(x, y, ink)`, in any order.
+# becomes the list of its inked pixels, 16 to 42 points `(x, y, ink)`, in any order.
 # (There is a ready-made model for points, too: `point_clouds.py`.)
 #
 # Expected: 95.8 % of 360 held-out sets, give or take a point; the order of the points and

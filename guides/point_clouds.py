@@ -3,7 +3,7 @@
 #
 # A set of points has no grid, no order and no fixed size, and a Perceiver needs none: it
 # reads a set, and what it knows of a place are Fourier features of its coordinates. Here
-# each handwritten digit is the set of its inked pixels, 20 to 42 points `(x, y, ink)`; a
+# each handwritten digit is the set of its inked pixels, 16 to 42 points `(x, y, ink)`; a
 # scan of a room would be points `(x, y, z, red, green, blue)`.
 #
 # Expected: EXPECTED

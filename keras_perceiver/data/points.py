@@ -75,7 +75,7 @@ def digit_points(test_size: int = 360, seed: int = 0) -> PointData:
         seed: of the split.
 
     Returns:
-        A `PointData` of sets `[m, 3]`, of 20 to 42 points: `x` to the right and `y`
+        A `PointData` of sets `[m, 3]`, of 16 to 42 points: `x` to the right and `y`
         upwards, from -1 to 1, and the ink in (0, 1].
     """
     data = digits(test_size, seed)

@@ -9,6 +9,9 @@ import numpy as np
 from keras_perceiver.preprocessing.files import read_bytes
 from keras_perceiver.preprocessing.images import check_finite
 
+# What SciPy raises over damaged files, some of it unawares.
+BROKEN = (ValueError, TypeError, ZeroDivisionError, UnboundLocalError, struct.error)
+
 
 class AudioPreprocessor:
     """Check clips and bring them to one type: floats in [-1, 1].
@@ -127,7 +130,7 @@ def read_wav(path):
     content = read_bytes(path)
     try:
         rate, samples = wavfile.read(io.BytesIO(content))
-    except (ValueError, struct.error) as error:
+    except BROKEN as error:
         raise ValueError(
             f"`clips` must be WAV files that can be read. Received: {path} ({error})"
         ) from None

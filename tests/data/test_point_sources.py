@@ -14,7 +14,7 @@ def test_digits_become_their_inked_pixels():
     data, images = digit_points(), kp.data.digits()
     assert data.labels == images.labels
     sizes = [len(points) for part in (data.train, data.test) for points, _ in part]
-    assert (min(sizes), max(sizes)) == (20, 42)
+    assert (min(sizes), max(sizes)) == (16, 42)
     for part, expected in ((data.train, images.train), (data.test, images.test)):
         np.testing.assert_array_equal(part.labels, expected.labels)
         points, image = part[5][0], expected[5][0]

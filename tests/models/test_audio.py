@@ -28,7 +28,7 @@ def model(request):
 def features(encoder, clips):
     """What the encoder reads: `[B, M, C]`."""
     read = keras.Model(encoder.input, encoder.get_layer("positions").output)
-    return contract.as_numpy(read(clips))
+    return read.predict(clips, verbose=0)
 
 
 def test_patches_are_pieces_of_the_wave():
@@ -92,7 +92,7 @@ def test_a_batch_is_its_clips(model):
     clips = tiny_audio.clips(3)
     clips[0] *= 1e-4
     together = model.predict(clips, verbose=0)
-    alone = np.concatenate([model.predict(clips[i : i + 1], verbose=0) for i in range(3)])
+    alone = model.predict(clips, batch_size=1, verbose=0)
     np.testing.assert_allclose(together, alone, atol=FLOAT32)
 
 
@@ -100,14 +100,14 @@ def test_classify_clips_and_files(model, tmp_path):
     clips = tiny_audio.clips(2)
     file = write_wav(tmp_path / "clip.wav", clips[1, :, 0], sample_rate=RATE)
     whole = np.rint(clips[1] * 32767).astype("int16")
-    results = model.classify([clips[0], file, whole, clips[1, :, 0]], top_k=3)
-    assert [len(r) for r in results] == [3] * 4
-    assert {r["label"] for r in results[0]} == {"low", "middle", "high"}
-    for other in results[2:]:
-        scores = [{r["label"]: r["score"] for r in x} for x in (results[1], other)]
-        assert scores[0] == pytest.approx(scores[1], abs=1e-3)
-    assert len(model.classify(clips)) == 2
-    assert len(model.classify(file)) == 1
+    results = model.classify([clips[1, :, 0], file, whole], top_k=3)
+    scores = [{r["label"]: r["score"] for r in result} for result in results]
+    assert set(scores[0]) == {"low", "middle", "high"}
+    assert scores[1] == pytest.approx(scores[0], abs=1e-3)
+    assert scores[2] == pytest.approx(scores[0], abs=1e-3)
+    for one in (clips[1:], clips[1], file):
+        (best,) = model.classify(one)
+        assert best[0]["score"] == pytest.approx(results[0][0]["score"], abs=1e-3)
     clips[1, 7] = np.nan
     with pytest.raises(ValueError, match="`clips` must be finite"):
         model.classify(clips)
@@ -121,7 +121,7 @@ def test_a_preset_round_trip(tmp_path, model):
     kp.presets.save(model, tmp_path / "preset")
     again = kp.presets.load(tmp_path / "preset")
     assert to_form(again) == to_form(model)
-    clips = tiny_audio.clips(2)
+    clips = tiny_audio.clips(3)
     np.testing.assert_allclose(
         again.predict(clips, verbose=0), model.predict(clips, verbose=0), atol=1e-6
     )
@@ -162,12 +162,12 @@ def test_it_learns_notes_by_heart(form):
     model = tiny_audio.classifier(**FORMS[form])
     contract.randomize(model, np.random.default_rng(1))
     model.compile(
-        keras.optimizers.Adam(1e-2),
+        keras.optimizers.Adam(2e-2),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
     notes = model.preprocessor([tiny_audio.note(p) for p in (45, 48, 60, 64, 76, 81)])
     labels = np.array([0, 0, 1, 1, 2, 2])
-    steps = 120
+    steps = 80
     model.fit(
         np.tile(notes, (steps, 1, 1)),
         np.tile(labels, steps),

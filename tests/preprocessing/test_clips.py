@@ -48,7 +48,7 @@ def test_files_of_all_depths_are_read(tmp_path, dtype):
     if dtype == "uint8":
         stored = (clip * 127 + 128).astype(dtype)
     elif dtype.startswith("int"):
-        stored = (clip * (np.iinfo(dtype).max - 128.0)).astype(dtype)
+        stored = (clip.astype("float64") * np.iinfo(dtype).max).astype(dtype)
     wavfile.write(tmp_path / "clip.wav", 8000, stored)
     rate, samples = read_wav(tmp_path / "clip.wav")
     assert rate == 8000 and samples.dtype == np.float32
@@ -80,6 +80,7 @@ def test_bad_clips(clips, match):
         AudioPreprocessor(400, channels=2)(clips)
 
 
+@pytest.mark.filterwarnings("ignore::scipy.io.wavfile.WavFileWarning")
 def test_bad_files(tmp_path):
     """Any damage to a file is a ValueError or another sound, never another error."""
     preprocess = AudioPreprocessor(400, sampling_rate=8000)
@@ -97,7 +98,7 @@ def test_bad_files(tmp_path):
         preprocess(write_wav(path, wave_of(), sample_rate=4000))
     rng = np.random.default_rng(0)
     refused = 0
-    for trial in range(300):
+    for trial in range(600):
         damaged = bytearray(content)
         if trial % 2:
             del damaged[rng.integers(len(damaged)) :]
@@ -109,7 +110,7 @@ def test_bad_files(tmp_path):
             assert out.shape == (1, 400, 1) and np.isfinite(out).all()
         except ValueError:
             refused += 1
-    assert refused > 150
+    assert refused > 300
 
 
 def test_configuration_and_its_refusals():
