@@ -124,7 +124,7 @@ models, accuracy = {}, {}
 for name, form in FORMS.items():
     models[name] = trained(form)
     batches = kp.data.batches(test, models[name], batch_size=120)
-    accuracy[name] = models[name].evaluate(batches, verbose=0)[1]
+    accuracy[name] = models[name].evaluate(batches, steps=len(batches), verbose=0)[1]
     print(f"{name}: held-out accuracy {accuracy[name]:.1%}", flush=True)
 
 # %% [markdown]
