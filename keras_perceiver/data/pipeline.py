@@ -72,7 +72,9 @@ def batches(source, model, batch_size=64, seed=None, augmentation=None):
             are longer than its `max_length` are refused unless it truncates.
         batch_size: records a batch.
         seed: of order and augmentation, or None.
-        augmentation: of images: an `Augmentation`, or None; needs a seed.
+        augmentation: an `Augmentation` of images, or another function of a record's
+            input and a `numpy.random.Generator` that gives a changed one; or None. It
+            needs a seed.
 
     Returns:
         A `grain.MapDataset` of `(inputs, labels [B] int32)`. Inputs are images

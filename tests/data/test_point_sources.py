@@ -50,6 +50,21 @@ def test_batches_have_one_shape(model):
     np.testing.assert_array_equal(ordered[1], source.labels)
 
 
+def test_augmentation_may_leave_points_out(model):
+    source = PointSource(tiny_points.sets(8, 8), [0, 1])
+
+    def half(points, rng):
+        return rng.permutation(points)[:4]
+
+    dataset = batches(source, model, batch_size=2, seed=0, augmentation=half)
+    (first, _), (again, _) = dataset[0], dataset[1]
+    assert first["points"].shape == (2, 8, 3)
+    assert (first["padding_mask"].sum(axis=1) == 4).all()
+    assert not np.array_equal(
+        np.sort(first["points"], axis=None), np.sort(again["points"], axis=None)
+    )
+
+
 def test_bad_sources_are_refused_before_training(model):
     with pytest.raises(ValueError, match="`labels` must be 2 integers, one a set"):
         PointSource(tiny_points.sets(3, 2), [0.5, 1])

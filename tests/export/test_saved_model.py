@@ -111,9 +111,9 @@ def test_sets_of_any_size_and_number(tmp_path):
     contract.randomize(model, np.random.default_rng(1))
     kp.export.saved_model(model, tmp_path / "exported")
     served = tf.saved_model.load(str(tmp_path / "exported"))
-    for sizes in ((5,), (3, 20, 0), (1, 2)):
-        inputs = model.preprocessor(tiny_points.sets(*sizes), pad_to=max(sizes) + 1)
-        expected = model.predict(inputs, verbose=0)
+    for sizes, length in (((5,), 16), ((3, 20, 0), 21)):
+        inputs = model.preprocessor(tiny_points.sets(*sizes), pad_to=length)
+        expected = model.predict_on_batch(inputs)
         inputs["points"][inputs["padding_mask"] == 0] = np.nan
         np.testing.assert_allclose(served.serve(inputs).numpy(), expected, atol=1e-5)
 
@@ -127,9 +127,9 @@ def test_any_number_of_clips(tmp_path):
     contract.randomize(model, np.random.default_rng(1))
     kp.export.saved_model(model, tmp_path / "exported")
     served = tf.saved_model.load(str(tmp_path / "exported"))
-    for count in (1, 4):
+    for count in (1, 3):
         clips = tiny_audio.clips(count)
-        expected = model.predict(clips, verbose=0)
+        expected = model.predict_on_batch(clips)
         np.testing.assert_allclose(served.serve(clips).numpy(), expected, atol=1e-5)
 
 
