@@ -7,7 +7,9 @@ import pytest
 import contract
 import keras_perceiver as kp
 import tiny_ar
+import tiny_audio
 import tiny_flow
+import tiny_points
 import tiny_text
 from contract import Case
 from keras_perceiver.layers import AttentionSpec, LearnedPositionSpec, StemSpec
@@ -91,6 +93,12 @@ CASES = {
     "FourierEncoding": [
         Case(lambda: kp.layers.FourierEncoding(3, (8, 8)), {"inputs": array(2, 4, 5, 2)})
     ],
+    "CoordinateEncoding": [
+        Case(
+            lambda: kp.layers.CoordinateEncoding(3, (8, 6)),
+            {"coordinates": array(2, 5, 2), "content": array(2, 5, 4)},
+        )
+    ],
     "LearnedPositions": [
         Case(lambda: kp.layers.LearnedPositions(12), {"inputs": array(2, 10, 4)}),
         Case(lambda: kp.layers.LearnedPositions(channels=3), {"inputs": array(2, 3, 3, 4)}),
@@ -132,6 +140,16 @@ CASES = {
     ],
     "OpticalFlowEncoder": [Case(tiny_flow.encoder, FLOW_INPUTS)],
     "OpticalFlow": [Case(tiny_flow.model, FLOW_INPUTS)],
+    "AudioEncoder": [
+        Case(
+            lambda: tiny_audio.encoder(mel=tiny_audio.MEL), {"samples": tiny_audio.clips(2)}
+        )
+    ],
+    "AudioClassifier": [
+        Case(lambda: tiny_audio.classifier(patch_size=32), {"samples": tiny_audio.clips(2)})
+    ],
+    "PointEncoder": [Case(tiny_points.encoder, tiny_points.batch(), "points")],
+    "PointClassifier": [Case(tiny_points.classifier, tiny_points.batch(), "points")],
     "TextEncoder": [Case(tiny_text.encoder, tiny_text.batch())],
     "MaskedLM": [
         Case(lambda f=channels: tiny_text.masked_lm(f), tiny_text.batch())
@@ -185,7 +203,7 @@ CASES = {
     "TextClassifier": [Case(tiny_text.text_classifier, tiny_text.batch())],
 }
 # Hyperparameter records and a function are public too, and have tests of their own.
-NOT_LAYERS = {"AttentionSpec", "LearnedPositionSpec", "StemSpec", "flops"}
+NOT_LAYERS = {"AttentionSpec", "LearnedPositionSpec", "MelSpec", "StemSpec", "flops"}
 ALL = [
     pytest.param(n, c, id=f"{n}-{i}") for n, cs in CASES.items() for i, c in enumerate(cs)
 ]

@@ -9,6 +9,7 @@ from keras_perceiver.data.masked import masked_batches
 from keras_perceiver.data.midi import MidiData, maestro, midi_folder, midi_tokens
 from keras_perceiver.data.midi_batches import midi_batches
 from keras_perceiver.data.pipeline import batches, read_ahead
+from keras_perceiver.data.points import PointData, PointSource, digit_points
 from keras_perceiver.data.stream import masked_stream
 from keras_perceiver.data.tables import table
 from keras_perceiver.data.text import FileTexts, LabelledTexts, TextData, text_files
@@ -22,11 +23,14 @@ __all__ = [
     "ImageData",
     "LabelledTexts",
     "MidiData",
+    "PointData",
+    "PointSource",
     "TextData",
     "batches",
     "bookcorpus",
     "bookcorpusopen",
     "causal_batches",
+    "digit_points",
     "digits",
     "enwik8",
     "image_folder",

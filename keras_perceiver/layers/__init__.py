@@ -20,6 +20,7 @@ The letters of the papers, used in every docstring and shape comment:
 
 from keras_perceiver.layers.attention import Attention
 from keras_perceiver.layers.blocks import LatentCrossAttention, SelfAttentionBlock
+from keras_perceiver.layers.coordinates import CoordinateEncoding
 from keras_perceiver.layers.decoder import PerceiverDecoder
 from keras_perceiver.layers.encoder import PerceiverEncoder
 from keras_perceiver.layers.image_spec import LearnedPositionSpec, StemSpec
@@ -34,6 +35,7 @@ __all__ = [
     "Attention",
     "AttentionSpec",
     "CausalPrefixAttention",
+    "CoordinateEncoding",
     "FourierEncoding",
     "LatentCrossAttention",
     "LearnedPositionSpec",

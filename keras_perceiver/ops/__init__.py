@@ -6,7 +6,7 @@ The letters in shapes and shape comments are those of `keras_perceiver.layers`.
 from keras_perceiver.ops.attention import attend
 from keras_perceiver.ops.dropout import FixedSeed, dropout
 from keras_perceiver.ops.folded import attend_folded, attend_folded_queries
-from keras_perceiver.ops.fourier import fourier_features
+from keras_perceiver.ops.fourier import coordinate_features, fourier_features
 from keras_perceiver.ops.masks import (
     attention_bias_mask,
     causal_mask,
@@ -25,6 +25,7 @@ __all__ = [
     "attend_folded_queries",
     "attention_bias_mask",
     "causal_mask",
+    "coordinate_features",
     "depth_to_space",
     "dropout",
     "fourier_features",

@@ -1,5 +1,6 @@
 """Raw data to model inputs: numpy and optional packages only, saved with a preset."""
 
+from keras_perceiver.preprocessing.audio import AudioPreprocessor, read_wav
 from keras_perceiver.preprocessing.byte_tokenizer import ByteTokenizer
 from keras_perceiver.preprocessing.flow import FlowPreprocessor
 from keras_perceiver.preprocessing.images import ImagePreprocessor
@@ -15,6 +16,7 @@ from keras_perceiver.preprocessing.packing import (
     random_truncation,
     shifted,
 )
+from keras_perceiver.preprocessing.points import PointPreprocessor
 from keras_perceiver.preprocessing.sentencepiece_tokenizer import SentencePieceTokenizer
 from keras_perceiver.preprocessing.synthesis import render, synthesize, write_wav
 from keras_perceiver.preprocessing.text import TextPreprocessor, pad
@@ -22,12 +24,14 @@ from keras_perceiver.preprocessing.tokenizer import Tokenizer
 from keras_perceiver.preprocessing.tokenizers import load_tokenizer
 
 __all__ = [
+    "AudioPreprocessor",
     "ByteTokenizer",
     "FlowPreprocessor",
     "ImagePreprocessor",
     "JsonTokenizer",
     "Masking",
     "MidiPreprocessor",
+    "PointPreprocessor",
     "SentencePieceTokenizer",
     "TextPreprocessor",
     "Tokenizer",
@@ -40,6 +44,7 @@ __all__ = [
     "pad",
     "random_truncation",
     "read_midi",
+    "read_wav",
     "render",
     "shifted",
     "synthesize",

@@ -12,9 +12,11 @@ from keras_perceiver.layers import AttentionSpec, LearnedPositionSpec, StemSpec
 from keras_perceiver.layers.configured import argument_names, check_keys
 from keras_perceiver.models.model import ConfiguredModel
 from keras_perceiver.preprocessing import (
+    AudioPreprocessor,
     FlowPreprocessor,
     ImagePreprocessor,
     MidiPreprocessor,
+    PointPreprocessor,
     TextPreprocessor,
 )
 from keras_perceiver.preprocessing.tokenizers import TOKENIZERS
@@ -24,10 +26,12 @@ CLASSES = {
     for cls in (
         AttentionSpec,
         FlowPreprocessor,
+        AudioPreprocessor,
         ImagePreprocessor,
         LearnedPositionSpec,
         MidiPreprocessor,
         StemSpec,
+        PointPreprocessor,
         TextPreprocessor,
         *TOKENIZERS.values(),
         *(getattr(models, name) for name in models.__all__),
@@ -36,6 +40,8 @@ CLASSES = {
 }
 # Settings that make Python objects, not only wider arrays.
 DEPTHS = ("layers_per_block", "num_layers")
+# No weight is longer for them, and nothing is allocated: seconds of sound are many samples.
+UNWEIGHED = ("max_resolution", "samples", "sampling_rate")
 MAX_NESTING = 10
 
 
@@ -141,6 +147,8 @@ def check_sizes(form, tensors, key="", nesting=0):
     limit = len(tensors.shapes) // 10  # a layer has more than ten weights
     if key not in DEPTHS:
         limit = max(sum(math.prod(shape) for shape in tensors.shapes.values()), 4096)
+    if key in UNWEIGHED:
+        limit = 2**31
     if isinstance(form, (int, float)) and not abs(form) <= limit:
         raise ValueError(
             f"`{key}` must not exceed {limit}, from the size of "

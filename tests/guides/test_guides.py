@@ -13,7 +13,8 @@ EXPECTED = {
     "generation": ("exact: the first", ["policies.png", "preset"]),
     "text": ("held-out accuracy: pretrained", ["classifier"]),
 }
-OWN_FILES = ("copy_task", "permuted_pixels")  # tests of theirs that run them in full
+# Tests of theirs run them in full.
+OWN_FILES = ("copy_task", "notes", "permuted_pixels", "point_clouds")
 
 
 @pytest.mark.one_backend

@@ -7,6 +7,7 @@ from keras import ops
 import numpy_reference as reference
 from keras_perceiver import ops as kops
 from keras_perceiver.ops.fourier import feature_channels
+from tolerances import FLOAT32
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (9, 7)])
@@ -38,6 +39,13 @@ def test_resolution_is_independent_of_the_shape():
     assert np.abs(own - large).max() > 0.5
     with pytest.raises(ValueError, match="`max_resolution` must have one entry per axis"):
         kops.fourier_features((9, 9), 4, max_resolution=(32,))
+
+
+def test_coordinates_have_the_features_of_their_place_in_a_grid():
+    axes = np.linspace(-1, 1, 9), np.linspace(-1, 1, 7)
+    places = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).astype("float32")
+    features = ops.convert_to_numpy(kops.coordinate_features(places, 6, (9, 7)))
+    np.testing.assert_allclose(features, kops.fourier_features((9, 7), 6), atol=FLOAT32)
 
 
 @pytest.mark.parametrize(
