@@ -80,6 +80,7 @@ class LatentCrossAttention(ResidualAttention):
             attention_bias_mask(padding_mask, attention_mask),
             self.draw_seeds(training),
             return_attention_scores,
+            training,
         )
 
     def project(self, normalized, num_latents):
@@ -87,7 +88,15 @@ class LatentCrossAttention(ResidualAttention):
         scale, offset = self._context_affine()
         return self.attend.project(normalized, num_latents, scale, offset)
 
-    def update(self, latents, projected, mask, seeds, return_attention_scores=False):
+    def update(
+        self,
+        latents,
+        projected,
+        mask,
+        seeds,
+        return_attention_scores=False,
+        training=None,
+    ):
         """New latents, from inputs that `project` prepared."""
         scale, offset = self._context_affine()
         out = self.attend.mix(
@@ -101,7 +110,8 @@ class LatentCrossAttention(ResidualAttention):
         )
         out, scores = out if return_attention_scores else (out, None)
         out = drop(out, self.attention.residual_dropout, seeds[1])
-        out = self._add_mlp(latents + out if self.residual else out, seeds[2])
+        x = latents + out if self.residual else out
+        out = self._add_mlp(cut_fusion(x) if training else x, seeds[2])
         return (out, scores) if return_attention_scores else out
 
     def _context_affine(self):

@@ -206,7 +206,7 @@ class PerceiverEncoder(Configured, keras.layers.Layer):
     def _read(self, cross, latents, projected, mask, return_scores, training):
         def read(latents, mask, *rest):
             keys, seeds = rest[: len(projected)], rest[len(projected) :]
-            return cross.update(latents, keys, mask, seeds, return_scores)
+            return cross.update(latents, keys, mask, seeds, return_scores, training)
 
         return recompute(
             self.remat and training,

@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_perceiver.layers.configured import Configured
 from keras_perceiver.layers.spec import check_positive
+from keras_perceiver.ops.fusion import cut_fusion
 
 
 @keras.saving.register_keras_serializable("keras_perceiver")
@@ -21,9 +22,11 @@ class LearnedQueries(Configured, keras.layers.Layer):
         reference: any tensor `[B, ...]`; only its batch size is used.
         positions: a tensor `[B, S, ...]` to answer position by position: only the
             first S queries are returned. None for all.
+        indices: integers `[B, K]`: of these, the queries to return, other ones for each
+            example. None for all.
 
     Returns:
-        `[B, O, F]`, or `[B, S, F]`.
+        `[B, O, F]`, `[B, S, F]` or `[B, K, F]`.
 
     Raises:
         ValueError: more positions than queries.
@@ -41,7 +44,7 @@ class LearnedQueries(Configured, keras.layers.Layer):
         self.channels = channels
         self.init_scale = init_scale
 
-    def build(self, reference_shape, positions_shape=None):
+    def build(self, reference_shape, positions_shape=None, indices_shape=None):
         """Create the array."""
         self.queries = self.add_weight(
             shape=(self.num_queries, self.channels),
@@ -50,7 +53,7 @@ class LearnedQueries(Configured, keras.layers.Layer):
         )
         super().build(reference_shape)
 
-    def call(self, reference, positions=None):
+    def call(self, reference, positions=None, indices=None):
         """See the class docstring."""
         queries = ops.cast(self.queries, self.compute_dtype)[None]
         length = self.num_queries
@@ -58,6 +61,8 @@ class LearnedQueries(Configured, keras.layers.Layer):
             self._check_length(positions.shape)
             length = ops.shape(positions)[1]
             queries = queries[:, :length]
+        if indices is not None:
+            return cut_fusion(ops.take(queries[0], indices, axis=0))  # [B, K, F]
         shape = (ops.shape(reference)[0], length, self.channels)
         return ops.broadcast_to(queries, shape)  # [B, O, F]
 
@@ -69,8 +74,12 @@ class LearnedQueries(Configured, keras.layers.Layer):
                 f"positions.shape={tuple(shape)}, num_queries={self.num_queries}"
             )
 
-    def compute_output_shape(self, reference_shape, positions_shape=None):
+    def compute_output_shape(
+        self, reference_shape, positions_shape=None, indices_shape=None
+    ):
         """`[B, O, F]`."""
+        if indices_shape is not None:
+            return (*indices_shape, self.channels)
         length = self.num_queries
         if positions_shape is not None:
             self._check_length(positions_shape)

@@ -2,7 +2,6 @@
 
 import keras
 import numpy as np
-from keras import ops
 
 from keras_perceiver.layers import AttentionSpec, LearnedQueries, PerceiverDecoder
 from keras_perceiver.layers.bias import Bias
@@ -152,10 +151,8 @@ class MaskedLM(ConfiguredModel):
 
 def _answers(layer, tied, latents, token_ids, mask_positions=None):
     """Logits `[B, S, V]` or `[B, K, V]` by the layers of some names."""
-    x = layer("queries")(latents, token_ids)  # [B, S, F]
-    if mask_positions is not None:
-        # The same queries for each text: those of the first are all that there are.
-        x = ops.take(x[0], mask_positions, axis=0)  # [B, K, F]
+    # [B, S, F] or [B, K, F]
+    x = layer("queries")(latents, token_ids, indices=mask_positions)
     x = layer("decoder")(x, latents)
     if tied:
         x = layer("token_embedding")(x, reverse=True)

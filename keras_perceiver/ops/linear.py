@@ -1,6 +1,8 @@
 """Linear maps, by the matrix product that is fast on each backend."""
 
+import functools
 import math
+import re
 
 import keras
 from keras import ops
@@ -12,8 +14,9 @@ _MIN_ROWS = 32
 def linear(x, kernel, bias=None):
     """`x kernel + bias` over the last axis.
 
-    On PyTorch and a CPU by oneDNN, whose float32 product runs at up to twice the speed
-    of MKL's, which is PyTorch's own (measured on AMD, see `benchmarks/results`).
+    On PyTorch by oneDNN where its float32 product runs at twice the speed of MKL's,
+    which is PyTorch's own: on AMD processors that compute 512 bits at a time (measured,
+    see `benchmarks/results`).
 
     Args:
         x: `[..., C]`.
@@ -41,4 +44,22 @@ def _suits_onednn(x, kernel):
         and x.dtype == kernel.dtype == torch.float32
         and math.prod(x.shape[:-1]) >= _MIN_ROWS
         and torch.backends.mkldnn.is_available()
+        and mkl_runs_at_half_width()
     )
+
+
+@functools.cache
+def mkl_runs_at_half_width(path="/proc/cpuinfo"):
+    """Whether MKL uses half of the width of this processor's vector units.
+
+    MKL computes 256 bits at a time on AMD processors. Zen 5 (family 26) and later have
+    units for 512; Zen 4 takes AVX-512 in two halves, so that nothing is lost there.
+    """
+    try:
+        with open(path) as file:
+            info = file.read()
+    except OSError:  # not Linux
+        return False
+    family = re.search(r"^cpu family\s*: (\d+)", info, re.MULTILINE)
+    amd = "AuthenticAMD" in info and "avx512f" in info
+    return amd and family is not None and int(family.group(1)) >= 26

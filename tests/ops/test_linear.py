@@ -5,14 +5,21 @@ import numpy as np
 import pytest
 
 from keras_perceiver.layers.dense import Dense
-from keras_perceiver.ops.linear import linear
+from keras_perceiver.ops import linear as linear_module
+from keras_perceiver.ops.linear import linear, mkl_runs_at_half_width
 
 SHAPES = [(2, 3), (40,), (3, 40), (2, 3, 40), (0, 40)]
 
 
+@pytest.fixture
+def wide_amd(monkeypatch):
+    """As on a processor where PyTorch's products go to oneDNN."""
+    monkeypatch.setattr(linear_module, "mkl_runs_at_half_width", lambda: True)
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("bias", [True, False])
-def test_products(rng, shape, bias):
+def test_products(rng, shape, bias, wide_amd):
     """Few rows and many, which take different ways on PyTorch."""
     x = rng.normal(size=(*shape, 5)).astype("float32")
     kernel = rng.normal(size=(5, 6)).astype("float32")
@@ -24,7 +31,7 @@ def test_products(rng, shape, bias):
 
 
 @pytest.mark.skipif(keras.backend.backend() != "torch", reason="one way elsewhere")
-def test_pytorch_gradients_are_those_of_its_own_product(rng):
+def test_pytorch_gradients_are_those_of_its_own_product(rng, wide_amd):
     import torch
 
     values = [rng.normal(size=s).astype("float32") for s in ((3, 40, 5), (5, 6), (6,))]
@@ -38,7 +45,7 @@ def test_pytorch_gradients_are_those_of_its_own_product(rng):
 
 
 @pytest.mark.skipif(keras.backend.backend() != "torch", reason="one way elsewhere")
-def test_pytorch_uses_onednn_where_it_pays(rng):
+def test_pytorch_uses_onednn_where_it_pays(rng, wide_amd):
     import torch
 
     kernel = torch.tensor(rng.normal(size=(5, 6)).astype("float32"))
@@ -48,6 +55,25 @@ def test_pytorch_uses_onednn_where_it_pays(rng):
             linear(x, kernel)
         names = {event.name for event in profile.events()}
         assert ("aten::mkldnn_linear" in names) is expected
+
+
+@pytest.mark.one_backend
+@pytest.mark.parametrize(
+    ("vendor", "family", "flags", "expected"),
+    [
+        ("AuthenticAMD", 26, "avx2 avx512f", True),  # Zen 5
+        ("AuthenticAMD", 25, "avx2 avx512f", False),  # Zen 4
+        ("AuthenticAMD", 26, "avx2", False),
+        ("GenuineIntel", 6, "avx2 avx512f", False),
+    ],
+)
+def test_which_processors_have_wider_units_than_mkl_uses(
+    tmp_path, vendor, family, flags, expected
+):
+    info = tmp_path / "cpuinfo"
+    info.write_text(f"vendor_id\t: {vendor}\ncpu family\t: {family}\nflags\t\t: {flags}\n")
+    assert mkl_runs_at_half_width(info) is expected
+    assert mkl_runs_at_half_width(tmp_path / "not_linux") is False
 
 
 def test_a_projection_still_quantizes_and_adapts(rng):

@@ -13,6 +13,7 @@ RECORDS = {
     "AttentionSpec": [kp.layers.AttentionSpec],
     "LearnedPositionSpec": [kp.layers.LearnedPositionSpec],
     "StemSpec": [kp.layers.StemSpec],
+    "FlowPreprocessor": [lambda: kp.preprocessing.FlowPreprocessor((5, 4), 3, 10.0)],
     "ImagePreprocessor": [
         lambda: kp.preprocessing.ImagePreprocessor((5, 4, 3), (0, 0.5, 1))
     ],
