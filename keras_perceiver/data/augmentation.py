@@ -1,12 +1,16 @@
 """Random changes of training images: seeded, one after the other, none by default."""
 
 import dataclasses
+import threading
 
 import keras
 import numpy as np
 
 # Sides of a random crop, one over the other, at most.
 MAX_RATIO = 4 / 3
+# On PyTorch Keras draws beta numbers from the process's one generator, which it seeds
+# first: one thread of a pipeline at a time.
+ONE_THREAD = threading.Lock()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -88,7 +92,8 @@ class Augmentation:
         wanted = [(layer, strength) for layer, strength in kinds if strength]
         layer, strength = wanted[rng.integers(len(wanted))]
         layer = layer(strength, seed=_seed(rng), dtype="float32")
-        mixed = layer({"images": images, "labels": labels}, training=True)
+        with ONE_THREAD:
+            mixed = layer({"images": images, "labels": labels}, training=True)
         return tuple(keras.ops.convert_to_numpy(mixed[key]) for key in ("images", "labels"))
 
     def _moved(self, image, rng):
