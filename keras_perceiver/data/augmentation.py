@@ -29,7 +29,8 @@ class Augmentation:
             preprocessor's crop of the centre. The papers have 0.08.
         flip: mirror half of the images, left to right.
         rand_augment: operations of `keras.layers.RandAugment` on each image of three
-            channels. It computes all of its eleven to take one, so it is slow.
+            channels. It computes all of its eleven to take one, so it is slow; JAX
+            compiles them again for each size of images, as a `crop` makes them.
         magnitude: their strength, from 0 to 1 on Keras' scale, where 0.1 turns by up to
             36 degrees.
         cutmix: `factor` of `keras.layers.CutMix`, which pastes a part of another image

@@ -145,7 +145,7 @@ def test_all_at_once_is_decided_by_the_seed(rng):
     model = kp.models.ImageClassifier(encoder, 4, preprocessor=preprocessor)
     images = rng.integers(0, 256, (8, 10, 9, 3), "uint8")
     source = ArraySource(images, np.arange(8) % 4)
-    augmentation = Augmentation(crop=0.3, flip=True, rand_augment=1, cutmix=1.0, mixup=0.2)
+    augmentation = Augmentation(flip=True, rand_augment=1, cutmix=1.0, mixup=0.2)
 
     def dataset():
         return batches(source, model, 4, 3, augmentation, one_hot=True)
