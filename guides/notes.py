@@ -7,9 +7,8 @@
 # of two octaves, 12 names. The notes are synthesized, so nothing is downloaded, and this
 # says nothing about recordings.
 #
-# Expected: EXPECTED
-#
-# Time: TIME
+# Expected: 99.6 % of 480 held-out pieces from the wave, 100 % from the spectrogram.
+# Time: 62 s of processor time on one core (TensorFlow).
 # `tests/guides/test_notes.py` holds these.
 
 # %%
@@ -102,7 +101,7 @@ def make(form):
 
 
 # %%
-EPOCHS, BATCH = (1 if FAST else 15), 64
+EPOCHS, BATCH = (1 if FAST else 8), 64
 
 
 def trained(form):

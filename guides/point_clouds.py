@@ -6,9 +6,9 @@
 # each handwritten digit is the set of its inked pixels, 16 to 42 points `(x, y, ink)`; a
 # scan of a room would be points `(x, y, z, red, green, blue)`.
 #
-# Expected: EXPECTED
-#
-# Time: TIME
+# Expected: 96.7 % of 360 held-out sets, give or take a point; 81 % of them with half of
+# their points. The order of the points and the padding change no logit by more than 1e-5.
+# Time: 50 s of processor time on one core (TensorFlow).
 # `tests/guides/test_point_clouds.py` holds these.
 
 # %%

@@ -23,5 +23,4 @@ def test_sets_of_points_are_read(fast, tmp_path, monkeypatch, capsys):
     assert (tmp_path / "runs/point_clouds/points.png").exists()
     if fast == "0":
         assert guide["accuracy"] >= 0.95
-        # Trained on whole digits only, it still reads most of those with 8 points of 10.
-        assert guide["found"][2] >= 0.7
+        assert guide["found"][5] >= 0.75  # half of the points
