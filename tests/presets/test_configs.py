@@ -14,9 +14,6 @@ RECORDS = {
     "FlowPreprocessor": [lambda: kp.preprocessing.FlowPreprocessor((5, 4), 3, 10.0)],
     "LearnedPositionSpec": [kp.layers.LearnedPositionSpec],
     "StemSpec": [kp.layers.StemSpec],
-    "LearnedPositionSpec": [kp.layers.LearnedPositionSpec],
-    "StemSpec": [kp.layers.StemSpec],
-    "FlowPreprocessor": [lambda: kp.preprocessing.FlowPreprocessor((5, 4), 3, 10.0)],
     "ImagePreprocessor": [
         lambda: kp.preprocessing.ImagePreprocessor((5, 4, 3), (0, 0.5, 1))
     ],
