@@ -3,10 +3,13 @@
 from keras_perceiver.data.causal import causal_batches
 from keras_perceiver.data.corpora import bookcorpus, bookcorpusopen, enwik8, wikitext103
 from keras_perceiver.data.documentation import topic_passages, topics
+from keras_perceiver.data.flow import FlowData, flying_chairs, kitti_flow, sintel
+from keras_perceiver.data.flow_batches import flow_batches
 from keras_perceiver.data.images import ArraySource, ImageData, digits, image_folder
 from keras_perceiver.data.masked import masked_batches
 from keras_perceiver.data.midi import MidiData, maestro, midi_folder, midi_tokens
 from keras_perceiver.data.midi_batches import midi_batches
+from keras_perceiver.data.photographs import moved_photographs
 from keras_perceiver.data.pipeline import Augmentation, batches
 from keras_perceiver.data.stream import masked_stream
 from keras_perceiver.data.tables import table
@@ -18,6 +21,7 @@ __all__ = [
     "ArraySource",
     "Augmentation",
     "FileTexts",
+    "FlowData",
     "ImageData",
     "LabelledTexts",
     "MidiData",
@@ -28,13 +32,18 @@ __all__ = [
     "causal_batches",
     "digits",
     "enwik8",
+    "flow_batches",
+    "flying_chairs",
     "image_folder",
+    "kitti_flow",
     "maestro",
     "masked_batches",
     "masked_stream",
     "midi_batches",
     "midi_folder",
     "midi_tokens",
+    "moved_photographs",
+    "sintel",
     "table",
     "text_files",
     "tfds",

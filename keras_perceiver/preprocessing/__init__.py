@@ -1,6 +1,7 @@
 """Raw data to model inputs: numpy and optional packages only, saved with a preset."""
 
 from keras_perceiver.preprocessing.byte_tokenizer import ByteTokenizer
+from keras_perceiver.preprocessing.flow_files import read_flow, write_flo
 from keras_perceiver.preprocessing.images import ImagePreprocessor
 from keras_perceiver.preprocessing.json_tokenizer import JsonTokenizer
 from keras_perceiver.preprocessing.masking import Masking
@@ -19,6 +20,7 @@ from keras_perceiver.preprocessing.synthesis import render, synthesize, write_wa
 from keras_perceiver.preprocessing.text import TextPreprocessor, pad
 from keras_perceiver.preprocessing.tokenizer import Tokenizer
 from keras_perceiver.preprocessing.tokenizers import load_tokenizer
+from keras_perceiver.preprocessing.video import frame_rate, read_frames, write_video
 
 __all__ = [
     "ByteTokenizer",
@@ -33,13 +35,18 @@ __all__ = [
     "count_shifted",
     "decode_midi",
     "encode_midi",
+    "frame_rate",
     "join",
     "load_tokenizer",
     "pad",
     "random_truncation",
+    "read_flow",
+    "read_frames",
     "read_midi",
     "render",
     "shifted",
     "synthesize",
+    "write_flo",
+    "write_video",
     "write_wav",
 ]
