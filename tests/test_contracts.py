@@ -30,6 +30,18 @@ def tiny_encoder(**options):
     )
 
 
+def tiny_flow_encoder():
+    return kp.models.OpticalFlowEncoder(
+        (5, 4),
+        patch_channels=6,
+        num_bands=2,
+        num_latents=3,
+        latent_channels=8,
+        self_attention=AttentionSpec(num_heads=2),
+        layers_per_block=1,
+    )
+
+
 SPEC = AttentionSpec(num_heads=2, qk_channels=4, v_channels=6, widening_factor=2)
 CASES = {
     "Attention": [
@@ -110,6 +122,16 @@ CASES = {
             {"images": array(2, 5, 4, 1)},
         )
         for head in ("decoder", "average")
+    ],
+    "OpticalFlowEncoder": [Case(tiny_flow_encoder, {"frames": array(2, 2, 5, 4, 3)})],
+    "OpticalFlow": [
+        Case(
+            lambda: kp.models.OpticalFlow(
+                tiny_flow_encoder(),
+                preprocessor=kp.preprocessing.FlowPreprocessor((5, 4), min_overlap=2),
+            ),
+            {"frames": array(2, 2, 5, 4, 3)},
+        )
     ],
     "TextEncoder": [Case(tiny_text.encoder, tiny_text.batch())],
     "MaskedLM": [

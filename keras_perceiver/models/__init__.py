@@ -4,6 +4,7 @@ from keras_perceiver.models.causal_lm import CausalLM
 from keras_perceiver.models.flops import flops
 from keras_perceiver.models.image import ImageClassifier, ImageEncoder
 from keras_perceiver.models.masked_lm import MaskedLM
+from keras_perceiver.models.optical_flow import OpticalFlow, OpticalFlowEncoder
 from keras_perceiver.models.symbolic_audio import SymbolicAudioLM
 from keras_perceiver.models.text import TextClassifier, TextEncoder
 
@@ -12,6 +13,8 @@ __all__ = [
     "ImageClassifier",
     "ImageEncoder",
     "MaskedLM",
+    "OpticalFlow",
+    "OpticalFlowEncoder",
     "SymbolicAudioLM",
     "TextClassifier",
     "TextEncoder",

@@ -12,7 +12,7 @@ from keras_perceiver.ops.masks import (
     zero_masked,
 )
 from keras_perceiver.ops.norm import normalize
-from keras_perceiver.ops.patches import depth_to_space, space_to_depth
+from keras_perceiver.ops.patches import depth_to_space, neighbourhoods, space_to_depth
 from keras_perceiver.ops.rotary import rotary_angles, rotate, shifted_positions
 from keras_perceiver.ops.selection import last_positions, spaced_positions
 
@@ -26,6 +26,7 @@ __all__ = [
     "dropout",
     "fourier_features",
     "last_positions",
+    "neighbourhoods",
     "normalize",
     "rotary_angles",
     "rotate",

@@ -1,6 +1,7 @@
 """Raw data to model inputs: numpy and optional packages only, saved with a preset."""
 
 from keras_perceiver.preprocessing.byte_tokenizer import ByteTokenizer
+from keras_perceiver.preprocessing.flow import FlowPreprocessor
 from keras_perceiver.preprocessing.flow_files import read_flow, write_flo
 from keras_perceiver.preprocessing.images import ImagePreprocessor
 from keras_perceiver.preprocessing.json_tokenizer import JsonTokenizer
@@ -24,6 +25,7 @@ from keras_perceiver.preprocessing.video import frame_rate, read_frames, write_v
 
 __all__ = [
     "ByteTokenizer",
+    "FlowPreprocessor",
     "ImagePreprocessor",
     "JsonTokenizer",
     "Masking",

@@ -81,7 +81,7 @@ class ImagePreprocessor:
         return np.stack([self._one(image) for image in images])
 
     def _one(self, image):
-        pixels = self._pixels(image)  # [H, W, C] in [0, 1]
+        pixels = to_pixels(image, self.image_shape[-1])  # [H, W, C] in [0, 1]
         height, width, channels = self.image_shape
         if self.crop is not None:
             pixels = _centre_square(pixels, self.crop)
@@ -98,29 +98,41 @@ class ImagePreprocessor:
         mean, std = (np.asarray(x, "float32") for x in (self.mean, self.std))
         return ((pixels - mean) / std).astype("float32")
 
-    def _pixels(self, image):
-        if isinstance(image, (str, os.PathLike)):
-            image = _open(image)
-        elif hasattr(image, "convert"):  # a PIL image
-            image = np.asarray(image.convert("L" if self.image_shape[-1] == 1 else "RGB"))
-        image = np.asarray(image)
-        if image.ndim == 2:
-            image = image[..., None]
-        if image.ndim != 3 or 0 in image.shape:
-            raise ValueError(
-                "`images` must be of shape [height, width] or [height, width, channels]. "
-                f"Received: shape={image.shape}"
-            )
-        if image.dtype == np.uint8:
-            return image.astype("float32") / 255
-        image = image.astype("float32")
-        check_finite("images", image)
-        if image.min() < 0 or image.max() > 1:
-            raise ValueError(
-                "`images` of a float type must hold values in [0, 1]. Received values "
-                f"from {image.min():g} to {image.max():g}"
-            )
-        return image
+
+def to_pixels(image, channels, name="images"):
+    """Pixels `[H, W, C]` of one image, float32 in [0, 1].
+
+    Args:
+        image: a path, a PIL image, or an array `[H, W]` or `[H, W, C]`; uint8, or
+            floats in [0, 1].
+        channels: 1 to read PIL images in grey. Arrays keep their channels.
+        name: of the argument, for errors.
+
+    Raises:
+        ValueError: an array of another shape or range, NaN pixels.
+    """
+    if isinstance(image, (str, os.PathLike)):
+        image = open_image(image, name)
+    elif hasattr(image, "convert"):  # a PIL image
+        image = np.asarray(image.convert("L" if channels == 1 else "RGB"))
+    image = np.asarray(image)
+    if image.ndim == 2:
+        image = image[..., None]
+    if image.ndim != 3 or 0 in image.shape:
+        raise ValueError(
+            f"`{name}` must be of shape [height, width] or [height, width, channels]. "
+            f"Received: shape={image.shape}"
+        )
+    if image.dtype == np.uint8:
+        return image.astype("float32") / 255
+    image = image.astype("float32")
+    check_finite(name, image)
+    if image.min() < 0 or image.max() > 1:
+        raise ValueError(
+            f"`{name}` of a float type must hold values in [0, 1]. Received values "
+            f"from {image.min():g} to {image.max():g}"
+        )
+    return image
 
 
 def check_finite(name, array):
@@ -132,14 +144,24 @@ def check_finite(name, array):
         )
 
 
-def _open(path):
+def open_image(path, name="images"):
+    """Pixels of an image file in colours, uint8 `[H, W, 3]`.
+
+    Args:
+        path: of the file.
+        name: of the argument, for errors.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: another kind of file.
+    """
     from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(path) as image:
             return np.asarray(image.convert("RGB"))
     except UnidentifiedImageError:
-        raise ValueError(f"`images` must be image files. Received: {path}") from None
+        raise ValueError(f"`{name}` must be image files. Received: {path}") from None
 
 
 def _centre_square(pixels, fraction):

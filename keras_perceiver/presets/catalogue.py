@@ -104,6 +104,21 @@ ARCHITECTURES = {
     "perceiver_io_imagenet_fourier": _classifier(
         IMAGENET, preprocessor=IMAGENET_PREPROCESSOR
     ),
+    # arXiv 2107.14795, appendix H (patches of 3 x 3, frames concatenated).
+    "perceiver_io_optical_flow": {
+        "class_name": "OpticalFlow",
+        "config": {
+            "encoder": {
+                "class_name": "OpticalFlowEncoder",
+                "config": {
+                    "num_latents": 2048,
+                    "latent_channels": 512,
+                    "self_attention": _spec(num_heads=16),
+                    "layers_per_block": 24,
+                },
+            },
+        },
+    },
     # krasserm/perceiver-io, MNIST training example of version 0.11.
     "perceiver_io_mnist": _classifier(
         {

@@ -12,6 +12,7 @@ from keras_perceiver.layers import AttentionSpec
 from keras_perceiver.layers.configured import argument_names, check_keys
 from keras_perceiver.models.model import ConfiguredModel
 from keras_perceiver.preprocessing import (
+    FlowPreprocessor,
     ImagePreprocessor,
     MidiPreprocessor,
     TextPreprocessor,
@@ -22,6 +23,7 @@ CLASSES = {
     cls.__name__: cls
     for cls in (
         AttentionSpec,
+        FlowPreprocessor,
         ImagePreprocessor,
         MidiPreprocessor,
         TextPreprocessor,
