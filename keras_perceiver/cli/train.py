@@ -44,7 +44,7 @@ def fit(argv):
         model.compile(
             _optimizer(chosen, steps * chosen.epochs),
             jit_compile=chosen.jit_compile,
-            **task.compile_options(),
+            **task.compile_options(model),
         )
         folder = run_folder.make(chosen.output)
         (folder / "config.yaml").write_text(config)
@@ -71,7 +71,7 @@ def fit(argv):
 
 def score(task, model, held_out):
     """What a model is worth on held-out batches: metrics by name."""
-    model.compile(**task.scoring_options())
+    model.compile(**task.scoring_options(model))
     return model.evaluate(held_out, steps=len(held_out), verbose=0, return_dict=True)
 
 
