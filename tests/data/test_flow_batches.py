@@ -94,7 +94,7 @@ def test_what_is_not_known_may_be_anything(model):
     )
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_array_equal(a, b)
-    frames, flow, weights = flow_batches([(frame1, frame2, flow, None)], model, 1)[0]
+    _, _, weights = flow_batches([(frame1, frame2, flow, None)], model, 1)[0]
     assert (weights == 1).all()
 
 
