@@ -10,11 +10,14 @@ from keras_perceiver.data.flow import FlowData
 KNOT_DISTANCE = 32  # pixels between the vectors that a warp is drawn by
 # How far these differ from what they have in common, as a fraction of it.
 ROUGHNESS = 0.5
+# Crops that are drawn before it is given up to find one with something to see.
+TRIES = 1000
 
 
 def moved_photographs(
     size: tuple[int, int] = (64, 64),
     max_flow: float = 4.0,
+    min_texture: float = 5.0,
     train_count: int = 10_000,
     test_count: int = 200,
     seed: int = 0,
@@ -28,6 +31,9 @@ def moved_photographs(
     Args:
         size: `(height, width)` of the frames.
         max_flow: longest motion, in pixels.
+        min_texture: how much crops differ at least from one pixel to the next, in grey
+            levels, along whichever line they differ least. The motion of plain sky, or of
+            an edge along itself, cannot be seen.
         train_count: pairs to train on. They are made when asked for: many cost nothing.
         test_count: pairs held out.
         seed: of crops and motion.
@@ -37,14 +43,14 @@ def moved_photographs(
 
     Raises:
         ValueError: frames that do not fit into a photograph, a motion that is not
-            positive, or no pair.
+            positive, no pair, or more texture than is found.
     """
     from sklearn.datasets import load_sample_image
 
     train, test = (load_sample_image(f"{name}.jpg") for name in ("china", "flower"))
     return FlowData(
-        MovedPhotograph(train, size, max_flow, train_count, seed),
-        MovedPhotograph(test, size, max_flow, test_count, seed),
+        MovedPhotograph(train, size, max_flow, train_count, min_texture, seed),
+        MovedPhotograph(test, size, max_flow, test_count, min_texture, seed),
     )
 
 
@@ -60,11 +66,12 @@ class MovedPhotograph(Sequence):
         size: `(height, width)` of the frames.
         max_flow: longest motion, in pixels.
         count: number of records. The same index gives the same record.
+        min_texture: see `moved_photographs`.
         seed: of crops and motion.
 
     Raises:
         ValueError: frames that do not fit into the photograph, a motion that is not
-            positive, or no record.
+            positive, or no record; when a record is asked for, more texture than is found.
 
     Example:
     >>> photograph = np.zeros((50, 60, 3), "uint8")
@@ -74,7 +81,7 @@ class MovedPhotograph(Sequence):
     ((16, 24, 2), True)
     """
 
-    def __init__(self, photograph, size, max_flow, count, seed=0):
+    def __init__(self, photograph, size, max_flow, count, min_texture=0.0, seed=0):
         from scipy.ndimage import spline_filter
 
         if not 0 < max_flow < np.inf:
@@ -92,6 +99,7 @@ class MovedPhotograph(Sequence):
         self.size = tuple(size)
         self.max_flow = max_flow
         self.count = count
+        self.min_texture = min_texture
         self.seed = seed
         self._splines = [
             spline_filter(plane.astype("float32"), output="float32")
@@ -108,14 +116,8 @@ class MovedPhotograph(Sequence):
             raise IndexError(index)
         rng = np.random.default_rng([self.seed, index])
         flow = smooth_flow(self.size, self.max_flow, rng)  # [h, w, 2]
-        turn = _turn(rng)  # [2, 2]
         grid = np.moveaxis(np.indices(self.size), 0, -1)  # [h, w, 2], rows and columns
-        seen = grid @ turn
-        low = self.margin - seen.min(axis=(0, 1))
-        high = np.array(self.photograph.shape[:2]) - self.margin - seen.max(axis=(0, 1))
-        start = rng.integers(low, high)
-        rows, columns = np.moveaxis(seen + start, -1, 0)  # [h, w] each
-        frame2 = self.photograph[rows, columns]
+        frame2, turn, start = self._crop(grid, rng)
         there = (grid + flow[..., ::-1]) @ turn + start  # [h, w, 2]
         planes = [
             map_coordinates(spline, np.moveaxis(there, -1, 0), prefilter=False)
@@ -123,6 +125,23 @@ class MovedPhotograph(Sequence):
         ]
         frame1 = np.rint(np.clip(np.stack(planes, axis=-1), 0, 255)).astype("uint8")
         return frame1, frame2, flow, None
+
+    def _crop(self, grid, rng):
+        """A crop, and the matrix and vector that lead from its grid to the photograph."""
+        for _ in range(TRIES):
+            turn = _turn(rng)  # [2, 2]
+            seen = grid @ turn  # [h, w, 2]
+            low = self.margin - seen.min(axis=(0, 1))
+            high = np.subtract(self.photograph.shape[:2], self.margin) - seen.max((0, 1))
+            start = rng.integers(low, high)
+            rows, columns = np.moveaxis(seen + start, -1, 0)  # [h, w] each
+            crop = self.photograph[rows, columns]
+            if texture(crop) >= self.min_texture:
+                return crop, turn, start
+        raise ValueError(
+            f"`min_texture` must be less than what the photograph has. Received: "
+            f"min_texture={self.min_texture}, which none of {TRIES} crops has"
+        )
 
     def __repr__(self):
         return f"MovedPhotograph({self.count} pairs of {self.size})"
@@ -154,6 +173,28 @@ def smooth_flow(size, max_flow, rng):
     flow = zoom(vectors, (*factors, 1), mode="nearest")
     longest = np.linalg.norm(flow, axis=-1).max()
     return (flow * (rng.uniform(0, max_flow) / longest)).astype("float32")
+
+
+def texture(image):
+    """How much an image differs from one pixel to the next, where it does so least.
+
+    The root of the smaller eigenvalue of its structure tensor.
+
+    Args:
+        image: uint8 `[H, W, 3]`, at least 2 x 2.
+
+    Returns:
+        Grey levels a pixel, a float.
+
+    Example:
+    >>> edge = np.zeros((8, 8, 3), "uint8")
+    >>> edge[:, 4:] = 255
+    >>> float(texture(edge))  # it may have moved along itself
+    0.0
+    """
+    gradients = np.reshape(np.gradient(image.mean(axis=-1)), (2, -1))  # [2, H * W]
+    tensor = gradients @ gradients.T / gradients.shape[1]
+    return np.sqrt(max(np.linalg.eigvalsh(tensor)[0], 0.0))
 
 
 def _turn(rng):

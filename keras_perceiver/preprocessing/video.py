@@ -74,7 +74,13 @@ def write_video(path, frames, fps):
     if first is None:
         raise ValueError("`frames` must hold at least one frame. Received none.")
     shape = np.shape(first)
-    with _naming_errors(path), av.open(os.fspath(path), "w") as container:
+    try:
+        container = av.open(os.fspath(path), "w")
+    except ValueError:
+        raise ValueError(
+            f"`path` must end in the suffix of a video format. Received: path={path}"
+        ) from None
+    with _naming_errors(path), container:
         rate = fractions.Fraction(fps).limit_denominator(10_000)
         stream = container.add_stream(CODEC, rate, options={"crf": QUALITY})
         stream.height, stream.width = (n + n % 2 for n in shape[:2])

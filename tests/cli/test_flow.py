@@ -110,20 +110,16 @@ def test_what_is_wrong_is_named(trained, frames, tmp_path, capsys):
     model, output = str(trained[0]), f"--output={tmp_path / 'flow.png'}"
     video = write_video(tmp_path / "in.mp4", frames[:, :10, :10], fps=5)
     pair = ["--frames", "/nope.png", "/nope.png"]
-    assert_refused(["flow", model, output], "either --frames or --video. Received", capsys)
-    assert_refused(
-        ["flow", model, output, *pair, f"--video={video}"], "either --frames", capsys
-    )
-    assert_refused(["flow", model, output, *pair], "/nope.png", capsys)
-    assert_refused(["flow", model, *pair], "required: --output", capsys)
-    assert_refused(
-        ["flow", "digits", output, *pair], "MODEL must be an optical flow model", capsys
-    )
-    assert_refused(
-        ["flow", model, output, f"--video={video}"], "smaller than a tile", capsys
-    )
-    assert_refused(
-        ["predict", "/nope.png", f"--model={model}"], "for optical flow: flow", capsys
-    )
-    assert_refused([*TINY, "--data=sintel", "--data.path=/nope"], "path=/nope", capsys)
+    film = f"--video={video}"
+    for argv, message in (
+        (["flow", model, output], "either --frames or --video. Received"),
+        (["flow", model, output, *pair, film], "either --frames or --video. Received"),
+        (["flow", model, output, *pair], "/nope.png"),
+        (["flow", model, *pair], "required: --output"),
+        (["flow", "digits", output, *pair], "MODEL must be an optical flow model"),
+        (["flow", model, output, film], "smaller than a tile"),
+        (["predict", "/nope.png", f"--model={model}"], "for optical flow: flow"),
+        ([*TINY, "--data=sintel", "--data.path=/nope"], "path=/nope"),
+    ):
+        assert_refused(argv, message, capsys)
     assert not (tmp_path / "flow.png").exists()

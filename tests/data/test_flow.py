@@ -37,7 +37,7 @@ def test_the_ground_truth_of_a_warp_is_exact():
     rows, columns = np.indices((90, 120))
     photograph = np.stack([rows * 2, columns * 2, rows], axis=-1).astype("uint8")
     ways = set()
-    for frame1, frame2, flow, _ in MovedPhotograph(photograph, (24, 32), 4.0, 20):
+    for frame1, frame2, flow, _ in MovedPhotograph(photograph, (24, 32), 4.0, 60):
         x, y = np.moveaxis(flow, -1, 0)
         here, there = frame1[..., :2].astype(float), frame2[..., :2].astype(float)
         right, down = there[0, 1] - there[0, 0], there[1, 0] - there[0, 0]

@@ -69,7 +69,7 @@ def test_broken_files_are_refused(tmp_path):
             read(path)
         with pytest.raises(FileNotFoundError, match=r"other\.mp4"):
             read(tmp_path / "other.mp4")
-    with pytest.raises(ValueError, match=r"film\.nope"):
+    with pytest.raises(ValueError, match=r"`path` must end in .* path=.*film\.nope"):
         write_video(tmp_path / "film.nope", film(1), 10)
 
 
