@@ -26,6 +26,6 @@ def flow_model(flow_scale=20.0, **options):
         encoder,
         cross_attention=spec,
         init_scale=0.1,
-        rescale_factor=1.0,
+        rescale_factor=10.0,
         preprocessor=preprocessor,
     )
