@@ -1,12 +1,12 @@
 # %% [markdown]
 # # Optical flow: where has each pixel gone?
 #
-# Two frames go in, and out comes a vector for each pixel of the first one: where what it
-# shows is in the second. A Perceiver reads both frames pixel by pixel, without cost
-# volumes or coarse-to-fine search, and each pixel asks the latents for its own vector
-# (arXiv 2107.14795, section 4.2). This guide makes frames of a photograph, trains a small
-# model on them, and judges it on another photograph. It runs on TensorFlow, JAX or PyTorch
-# (environment variable `KERAS_BACKEND`).
+# Two frames go in, and out comes a vector for each pixel of the first one: where in the
+# second frame is what it shows? A Perceiver reads both frames pixel by pixel into latents,
+# and each pixel asks the latents for its vector, without cost volumes or a search from
+# coarse to fine (arXiv 2107.14795, section 4.2). This guide makes frames of a photograph,
+# trains a small model on them, and judges it on another photograph. It runs on TensorFlow,
+# JAX or PyTorch (environment variable `KERAS_BACKEND`).
 
 # %%
 import os
@@ -24,14 +24,21 @@ OUTPUT.mkdir(parents=True, exist_ok=True)
 # %% [markdown]
 # ## Frames whose flow is known
 #
-# True flow is hard to measure in the world. So we make it: two photographs come with
-# scikit-learn. A crop of one is the second frame; the first frame is the same crop, warped
-# smoothly by at most 4 pixels. One photograph is trained on, the other is held out whole.
+# The flow of real films is hard to measure. So we make it: a crop of a photograph is the
+# second frame, and the first one is the same crop, warped smoothly by at most 4 pixels.
+# Of the two photographs that come with scikit-learn, one is trained on, and the other is
+# held out whole. Pixels are real, the motion is synthetic: all of it is smooth, and nothing
+# hides anything else.
 #
-# The motion is synthetic: nothing is hidden by anything else, and all of it is smooth.
+# In the pictures below the hue is the direction, and stronger colours are longer vectors.
 
 # %%
 SIZE = (32, 32)
 data = kp.data.moved_photographs(size=SIZE)
-frame1, frame2, flow, _ = data.train[0]
-print(f"frames {frame1.shape}, flow {flow.shape}; at pixel (0, 0): {flow[0, 0]}")
+examples = [data.train[i] for i in range(3)]
+kp.visualization.plot_flow(
+    [(frame1, frame2) for frame1, frame2, _, _ in examples],
+    [flow for _, _, flow, _ in examples],
+    OUTPUT / "frames.png",
+)
+print("wrote", OUTPUT / "frames.png")

@@ -32,6 +32,32 @@ def classifier_logits(model, images):
     return dense(out, weights, "logits")
 
 
+def flow(model, frames):
+    """Flow of an OpticalFlow, without its rescaling, of frames `[B, 2, H, W, 3]`."""
+    weights = {w.path: np.asarray(w.numpy(), "float64") for w in model.weights}
+    patches = dense(neighbourhoods(frames), weights, "patch_projection")
+    x = fourier(patches, model.encoder.num_bands)
+    out = cross_layer(
+        x,
+        encode(x, weights, model.encoder.get_layer("encoder")),
+        weights,
+        "decoder/cross_attention",
+        model.cross_attention.num_heads,
+        residual=model.query_residual,
+    )
+    return dense(out, weights, "head").reshape(*patches.shape[:3], 2)
+
+
+def neighbourhoods(frames):
+    """The 3 x 3 pixels around each of `[B, T, H, W, C]`: `[B, H, W, (T h w C)]`."""
+    batch, times, height, width, channels = frames.shape
+    out = np.zeros((batch, height, width, times, 3, 3, channels))
+    for y, x, i, j in np.ndindex(height, width, 3, 3):
+        if 0 <= y + i - 1 < height and 0 <= x + j - 1 < width:
+            out[:, y, x, :, i, j] = frames[:, :, y + i - 1, x + j - 1]
+    return out.reshape(batch, height, width, -1)
+
+
 def encode(x, weights, encoder, mask=None, prefix="encoder"):
     """Latents of a PerceiverEncoder."""
     latents = np.repeat(weights[f"{prefix}/latents"][None], len(x), axis=0)

@@ -7,6 +7,7 @@ import pytest
 import contract
 import keras_perceiver as kp
 import tiny_ar
+import tiny_flow
 import tiny_text
 from contract import Case
 from keras_perceiver.layers import AttentionSpec
@@ -30,19 +31,8 @@ def tiny_encoder(**options):
     )
 
 
-def tiny_flow_encoder():
-    return kp.models.OpticalFlowEncoder(
-        (5, 4),
-        patch_channels=6,
-        num_bands=2,
-        num_latents=3,
-        latent_channels=8,
-        self_attention=AttentionSpec(num_heads=2),
-        layers_per_block=1,
-    )
-
-
 SPEC = AttentionSpec(num_heads=2, qk_channels=4, v_channels=6, widening_factor=2)
+FLOW_INPUTS = {"frames": tiny_flow.frames(2)}
 CASES = {
     "Attention": [
         Case(
@@ -123,15 +113,10 @@ CASES = {
         )
         for head in ("decoder", "average")
     ],
-    "OpticalFlowEncoder": [Case(tiny_flow_encoder, {"frames": array(2, 2, 5, 4, 3)})],
+    "OpticalFlowEncoder": [Case(tiny_flow.encoder, FLOW_INPUTS)],
     "OpticalFlow": [
-        Case(
-            lambda: kp.models.OpticalFlow(
-                tiny_flow_encoder(),
-                preprocessor=kp.preprocessing.FlowPreprocessor((5, 4), min_overlap=2),
-            ),
-            {"frames": array(2, 2, 5, 4, 3)},
-        )
+        Case(lambda r=residual: tiny_flow.model(query_residual=r), FLOW_INPUTS)
+        for residual in (False, True)
     ],
     "TextEncoder": [Case(tiny_text.encoder, tiny_text.batch())],
     "MaskedLM": [

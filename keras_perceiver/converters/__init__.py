@@ -4,7 +4,7 @@
 write.
 """
 
-from keras_perceiver.converters import huggingface, krasserm, krasserm_ar
+from keras_perceiver.converters import huggingface, krasserm, krasserm_ar, krasserm_flow
 from keras_perceiver.converters.to_krasserm import to_krasserm
 from keras_perceiver.converters.to_transformers import to_huggingface
 
@@ -16,6 +16,7 @@ SOURCES = {
     "perceiver-ar-symbolic-audio-model": krasserm_ar.symbolic_audio,
     "perceiver-io-image-classifier": krasserm.image_classifier,
     "perceiver-io-masked-language-model": krasserm.masked_lm,
+    "perceiver-io-optical-flow": krasserm_flow.optical_flow,
     "perceiver-io-text-classifier": krasserm.text_classifier,
 }
 

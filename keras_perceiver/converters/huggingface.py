@@ -1,10 +1,19 @@
-"""transformers' Perceivers: image classifier, masked language model, text classifier.
+"""transformers' Perceivers: image and text classifier, masked language model, flow.
 
 Reference: transformers 5.23; `layer_norm_eps` of its config has no effect there, and
 none here.
 """
 
+from keras_perceiver.converters import huggingface_flow
 from keras_perceiver.converters.apply import module_rows
+from keras_perceiver.converters.huggingface_encoder import (
+    CROSS,
+    DEFAULTS,
+    NUM_BANDS,
+    encoder_options,
+    encoder_rows,
+    spec,
+)
 from keras_perceiver.converters.processor import (
     IMAGENET_PROCESSOR,
     class_labels,
@@ -18,70 +27,20 @@ from keras_perceiver.converters.processor import (
 ARCHITECTURES = {
     "ImageClassifier": "PerceiverForImageClassificationFourier",
     "MaskedLM": "PerceiverForMaskedLM",
+    "OpticalFlow": "PerceiverForOpticalFlow",
     "TextClassifier": "PerceiverForSequenceClassification",
 }
 # Fixed in those classes, not in their config.
-NUM_BANDS = 64
 MAX_RESOLUTION = (224, 224)
 MASKED_LM_HEADS, MASKED_LM_QK_CHANNELS = 8, 256
-# `PerceiverConfig`'s defaults, where they matter to the numbers of these models.
-DEFAULTS = {
-    "num_latents": 256,
-    "d_latents": 1280,
-    "num_blocks": 1,
-    "num_self_attends_per_block": 26,
-    "num_self_attention_heads": 8,
-    "num_cross_attention_heads": 8,
-    "qk_channels": None,
-    "v_channels": None,
-    "cross_attention_shape_for_attention": "kv",
-    "self_attention_widening_factor": 1,
-    "cross_attention_widening_factor": 1,
-    "hidden_act": "gelu",
-    "attention_probs_dropout_prob": 0.1,
-    "initializer_range": 0.02,
-    "use_query_residual": True,
-    "d_model": 768,
-    "vocab_size": 262,
-    "max_position_embeddings": 2048,
-}
-ACTIVATIONS = {
-    "gelu": "gelu",
-    "gelu_python": "gelu",
-    "gelu_new": "gelu_tanh",
-    "gelu_pytorch_tanh": "gelu_tanh",
-    "relu": "relu",
-    "silu": "silu",
-    "swish": "silu",
-}
-
-LAYER = (
-    ("attention/query", "attention.self.query"),
-    ("attention/key", "attention.self.key"),
-    ("attention/value", "attention.self.value"),
-    ("attention/output", "attention.output.dense"),
-    ("mlp_norm", "layernorm"),
-    ("mlp_in", "mlp.dense1"),
-    ("mlp_out", "mlp.dense2"),
-)
-CROSS = (
-    ("query_norm", "attention.self.layernorm1"),
-    ("context_norm", "attention.self.layernorm2"),
-    *LAYER,
-)
-SELF = (("norm", "attention.self.layernorm1"), *LAYER)
 
 
 def table(class_name, layers_per_block):
     """Rows `(our path, their name, transform)` of all weights of our `class_name`."""
-    yield "encoder/latents", "perceiver.embeddings.latents", None
-    yield from module_rows(
-        "encoder/first_cross_attention", "perceiver.encoder.cross_attention", CROSS
-    )
-    for i in range(layers_per_block):
-        yield from module_rows(
-            f"encoder/first_block/layer_{i}", f"perceiver.encoder.self_attends.{i}", SELF
-        )
+    yield from encoder_rows(layers_per_block)
+    if class_name == "OpticalFlow":
+        yield from huggingface_flow.rows()
+        return
     if class_name != "ImageClassifier":
         adapter = "perceiver.input_preprocessor"
         yield "token_embedding/embeddings", f"{adapter}.embeddings.weight", None
@@ -104,7 +63,7 @@ def describe(folder, config):
 
     See `keras_perceiver.converters.describe`.
     """
-    forms = (image_classifier, masked_lm, text_classifier)
+    forms = (image_classifier, masked_lm, huggingface_flow.form, text_classifier)
     makers = dict(zip(ARCHITECTURES.values(), forms, strict=True))
     names = config.get("architectures")
     if not isinstance(names, list) or len(names) != 1 or names[0] not in list(makers):
@@ -146,7 +105,7 @@ def text_classifier(folder, config):
 def masked_lm(folder, config):
     """Form of a `MaskedLM`."""
     config = {**DEFAULTS, **config}
-    spec = _spec(
+    decoder = spec(
         config,
         heads=MASKED_LM_HEADS,
         qk_channels=MASKED_LM_QK_CHANNELS,
@@ -156,7 +115,7 @@ def masked_lm(folder, config):
         "class_name": "MaskedLM",
         "config": {
             "encoder": _text_encoder(config),
-            "cross_attention": spec,
+            "cross_attention": decoder,
             "query_residual": False,
             "init_scale": config["initializer_range"],
             "preprocessor": _text_processor(folder, config),
@@ -177,7 +136,7 @@ def _classifier(class_name, config, encoder, processor):
         "config": {
             "encoder": encoder,
             "num_classes": num_classes(config),
-            "cross_attention": _spec(config, heads=1),
+            "cross_attention": spec(config, heads=1),
             "init_scale": config["initializer_range"],
             "preprocessor": processor,
         },
@@ -202,64 +161,3 @@ def _text_processor(folder, config, labels=None):
     return read_text_processor(
         folder, config["vocab_size"], config["max_position_embeddings"], labels
     )
-
-
-def encoder_options(config):
-    """Options of our encoders, of a transformers config.
-
-    Args:
-        config: dict with keys of `PerceiverConfig`.
-
-    Raises:
-        ValueError: an option that this library does not have.
-    """
-    config = {**DEFAULTS, **config}
-    shape_for_attention = config["cross_attention_shape_for_attention"]
-    for name, options in (
-        ("hidden_act", ACTIVATIONS),
-        ("cross_attention_shape_for_attention", ("kv", "q")),
-        ("use_query_residual", (True,)),
-    ):
-        if config[name] not in options:
-            raise ValueError(
-                f"`{name}` in config.json must be one of {list(options)}. "
-                f"Received: {config[name]!r}"
-            )
-    # Theirs default to the queries' channels or, in "kv" cross-attention, to the
-    # keys', as ours do. Latents reading each other have one and the same.
-    qk, v = config["qk_channels"], config["v_channels"]
-    cross_qk = qk or (None if shape_for_attention == "kv" else config["d_latents"])
-    return {
-        "num_latents": config["num_latents"],
-        "latent_channels": config["d_latents"],
-        "cross_attention": _spec(
-            config,
-            config["num_cross_attention_heads"],
-            config["cross_attention_widening_factor"],
-            qk_channels=cross_qk,
-            v_channels=v,
-        ),
-        "self_attention": _spec(
-            config,
-            config["num_self_attention_heads"],
-            config["self_attention_widening_factor"],
-            qk_channels=qk,
-            v_channels=v,
-        ),
-        "num_blocks": config["num_blocks"],
-        "layers_per_block": config["num_self_attends_per_block"],
-        "init_scale": config["initializer_range"],
-    }
-
-
-def _spec(config, heads, widening_factor=1, **channels):
-    return {
-        "class_name": "AttentionSpec",
-        "config": {
-            "num_heads": heads,
-            **channels,
-            "widening_factor": widening_factor,
-            "dropout": config["attention_probs_dropout_prob"],
-            "activation": ACTIVATIONS[config["hidden_act"]],
-        },
-    }

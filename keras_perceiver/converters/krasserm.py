@@ -68,6 +68,7 @@ MODEL = {
     "activation_offloading": False,
 }
 
+ROOT = "backend_model."
 ATTENTION = (
     ("attention/query", "attention.q_proj"),
     ("attention/key", "attention.k_proj"),
@@ -84,7 +85,7 @@ def image_classifier(folder, config):
 
     See `keras_perceiver.converters.describe`.
     """
-    model, encoder, decoder = _sections(config, IMAGE_ENCODER, CLASSIFIER)
+    model, encoder, decoder = sections(config, IMAGE_ENCODER, CLASSIFIER)
     image_shape = list(encoder["image_shape"])
     encoder_form = {
         "class_name": "ImageEncoder",
@@ -92,7 +93,7 @@ def image_classifier(folder, config):
             "image_shape": image_shape,
             "num_bands": encoder["num_frequency_bands"],
             # Channels default to those of the pixels with their positions.
-            **_encoder_options(model, encoder, default_channels=None),
+            **encoder_options(model, encoder),
         },
     }
     labels = class_labels(config, decoder["num_classes"])
@@ -103,7 +104,7 @@ def image_classifier(folder, config):
 
 def text_classifier(folder, config):
     """`(form, table, ignored)` of a `perceiver-io-text-classifier` folder."""
-    model, encoder, decoder = _sections(config, TEXT_ENCODER, CLASSIFIER)
+    model, encoder, decoder = sections(config, TEXT_ENCODER, CLASSIFIER)
     labels = class_labels(config, decoder["num_classes"])
     processor = read_text_processor(
         folder, encoder["vocab_size"], encoder["max_seq_len"], labels
@@ -114,7 +115,7 @@ def text_classifier(folder, config):
 
 def masked_lm(folder, config):
     """`(form, table, ignored)` of a `perceiver-io-masked-language-model` folder."""
-    model, encoder, decoder = _sections(config, TEXT_ENCODER, TEXT_DECODER)
+    model, encoder, decoder = sections(config, TEXT_ENCODER, TEXT_DECODER)
     for name in ("vocab_size", "max_seq_len"):
         if decoder[name] != encoder[name]:
             raise ValueError(
@@ -127,7 +128,7 @@ def masked_lm(folder, config):
         "config": {
             "encoder": _text_encoder(model, encoder),
             "query_channels": query_channels,
-            "cross_attention": _spec(
+            "cross_attention": spec(
                 decoder, "cross", query_channels or encoder["num_input_channels"]
             ),
             "query_residual": decoder["cross_attention_residual"],
@@ -140,7 +141,8 @@ def masked_lm(folder, config):
     return form, _table(form), ()
 
 
-def _sections(config, encoder_defaults, decoder_defaults):
+def sections(config, encoder_defaults, decoder_defaults):
+    """The model's, the encoder's and the decoder's settings over their defaults."""
     model = with_defaults("model_config", config.get("model_config"), MODEL)
     return (
         model,
@@ -157,17 +159,18 @@ def _text_encoder(model, encoder):
             "max_length": encoder["max_seq_len"],
             "input_channels": encoder["num_input_channels"],
             # There, channels default to those of the queries, not of the keys.
-            **_encoder_options(model, encoder, model["num_latent_channels"]),
+            **encoder_options(model, encoder, model["num_latent_channels"]),
         },
     }
 
 
-def _encoder_options(model, encoder, default_channels):
+def encoder_options(model, encoder, default_channels=None):
+    """Options of our encoders; `default_channels` of queries and keys of the inputs."""
     return {
         "num_latents": model["num_latents"],
         "latent_channels": model["num_latent_channels"],
-        "cross_attention": _spec(encoder, "cross", default_channels),
-        "self_attention": _spec(encoder, "self"),
+        "cross_attention": spec(encoder, "cross", default_channels),
+        "self_attention": spec(encoder, "self"),
         "num_cross_attentions": encoder["num_cross_attention_layers"],
         "num_blocks": encoder["num_self_attention_blocks"],
         "layers_per_block": encoder["num_self_attention_layers_per_block"],
@@ -186,7 +189,7 @@ def _classifier(class_name, encoder_form, decoder, processor):
             "encoder": encoder_form,
             "num_classes": decoder["num_classes"],
             "query_channels": query_channels,
-            "cross_attention": _spec(decoder, "cross", query_channels),
+            "cross_attention": spec(decoder, "cross", query_channels),
             "query_residual": decoder["cross_attention_residual"],
             "init_scale": decoder["init_scale"],
             "preprocessor": processor,
@@ -208,7 +211,8 @@ def with_defaults(name, section, defaults):
     return {**defaults, **section}
 
 
-def _spec(section, kind, default_channels=None):
+def spec(section, kind, default_channels=None):
+    """Form of an `AttentionSpec`, of the `kind` "cross" or "self"."""
     return {
         "class_name": "AttentionSpec",
         "config": {
@@ -221,37 +225,45 @@ def _spec(section, kind, default_channels=None):
     }
 
 
-def _table(form):
-    """Rows of the weights, made when asked for: the sizes are not checked yet."""
-    encoder = form["config"]["encoder"]["config"]
-    root = "backend_model."
-    yield "encoder/latents", f"{root}0.latent_provider._query", None
-    yield from _cross("encoder/first_cross_attention", f"{root}0.cross_attn_1")
+def encoder_rows(encoder):
+    """Rows of an encoder's weights, made when asked for: its sizes are not checked yet.
+
+    Args:
+        encoder: options of our encoder.
+    """
+    yield "encoder/latents", f"{ROOT}0.latent_provider._query", None
+    yield from cross_rows("encoder/first_cross_attention", "0.cross_attn_1")
     if encoder["num_cross_attentions"] > 1 and not encoder["share_first_cross_attention"]:
-        yield from _cross("encoder/later_cross_attentions", f"{root}0.cross_attn_n")
+        yield from cross_rows("encoder/later_cross_attentions", "0.cross_attn_n")
     blocks = [("first_block", "self_attn_1")]
     if encoder["num_blocks"] > 1 and not encoder["share_first_block"]:
         blocks.append(("later_blocks", "self_attn_n"))
     for ours, theirs in blocks:
         for i in range(encoder["layers_per_block"]):
-            layer, module = f"encoder/{ours}/layer_{i}", f"{root}0.{theirs}.{i}"
+            layer, module = f"encoder/{ours}/layer_{i}", f"{ROOT}0.{theirs}.{i}"
             yield from module_rows(layer, f"{module}.0.module", SELF)
             yield from module_rows(layer, f"{module}.1.module", MLP)
+
+
+def cross_rows(ours, theirs, residual=True):
+    """Rows of a cross-attention and its MLP."""
+    attention = f"{ROOT}{theirs}.0.module" if residual else f"{ROOT}{theirs}.0"
+    yield from module_rows(ours, attention, CROSS)
+    yield from module_rows(ours, f"{ROOT}{theirs}.1.module", MLP)
+
+
+def _table(form):
+    yield from encoder_rows(form["config"]["encoder"]["config"])
     if form["config"]["encoder"]["class_name"] == "TextEncoder":
-        adapter = f"{root}0.input_adapter"
+        adapter = f"{ROOT}0.input_adapter"
         yield "token_embedding/embeddings", f"{adapter}.txt_embedding.weight", None
         yield "positions/positions", f"{adapter}.pos_embedding.weight", None
     masked_lm = form["class_name"] == "MaskedLM"
     queries = "queries" if masked_lm else "query"
-    yield f"{queries}/queries", f"{root}1.output_query_provider._query", None
+    yield f"{queries}/queries", f"{ROOT}1.output_query_provider._query", None
     residual = form["config"]["query_residual"]
-    yield from _cross("decoder/cross_attention", f"{root}1.cross_attn", residual)
+    yield from cross_rows("decoder/cross_attention", "1.cross_attn", residual)
     if masked_lm and form["config"]["query_channels"] is None:
-        yield "logits/bias", f"{root}1.output_adapter.bias", None
+        yield "logits/bias", f"{ROOT}1.output_adapter.bias", None
     else:
-        yield from module_rows("logits", f"{root}1.output_adapter.linear")
-
-
-def _cross(ours, theirs, residual=True):
-    yield from module_rows(ours, f"{theirs}.0.module" if residual else f"{theirs}.0", CROSS)
-    yield from module_rows(ours, f"{theirs}.1.module", MLP)
+        yield from module_rows("logits", f"{ROOT}1.output_adapter.linear")

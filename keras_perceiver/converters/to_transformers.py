@@ -4,16 +4,16 @@ import os
 
 import numpy as np
 
+from keras_perceiver.converters import huggingface_flow
 from keras_perceiver.converters.apply import named_tensors
 from keras_perceiver.converters.huggingface import (
-    ACTIVATIONS,
     ARCHITECTURES,
     MASKED_LM_HEADS,
     MASKED_LM_QK_CHANNELS,
     MAX_RESOLUTION,
-    NUM_BANDS,
     table,
 )
+from keras_perceiver.converters.huggingface_encoder import ACTIVATIONS, NUM_BANDS
 from keras_perceiver.converters.processor import IMAGENET_PROCESSOR
 from keras_perceiver.files import atomic_folder, write_json, write_tensors
 from keras_perceiver.preprocessing import ByteTokenizer, JsonTokenizer
@@ -23,14 +23,17 @@ def to_huggingface(model, folder):
     """Write a model as a folder that transformers loads.
 
     `from_pretrained(folder)` of `PerceiverForImageClassificationFourier`,
-    `PerceiverForMaskedLM` or `PerceiverForSequenceClassification` then gives the same
-    logits. Dropout and label names go along; residual dropout and `remat`, which that
-    library does not have, must be off or are left out respectively. Of tokenizers,
-    those of bytes and of a `tokenizer.json` go along, SentencePiece does not.
+    `PerceiverForMaskedLM`, `PerceiverForOpticalFlow` or
+    `PerceiverForSequenceClassification` then gives the same logits or flow (of frames
+    as patches, which that class takes). Dropout and label names go along; residual
+    dropout and `remat`, which that library does not have, must be off or are left out
+    respectively. Of tokenizers, those of bytes and of a `tokenizer.json` go along,
+    SentencePiece does not.
 
     Args:
-        model: an `ImageClassifier`, `MaskedLM` or `TextClassifier`, whose
-            architecture that class can express: with the decoder head.
+        model: an `ImageClassifier`, `MaskedLM`, `OpticalFlow` or `TextClassifier`,
+            whose architecture that class can express: classifiers with the decoder
+            head.
         folder: to write; complete or not at all.
 
     Raises:
@@ -96,7 +99,7 @@ def _config(model, architecture):
         "num_self_attends_per_block": encoder.layers_per_block,
         "num_self_attention_heads": block.num_heads,
         "num_cross_attention_heads": cross.num_heads,
-        **_channels(encoder, architecture),
+        **_channels(encoder, architecture, more),
         "self_attention_widening_factor": block.widening_factor,
         "cross_attention_widening_factor": cross.widening_factor,
         "hidden_act": activations[block.activation],
@@ -164,7 +167,12 @@ def _image_classifier(model, encoder):
 REQUIREMENTS = dict(
     zip(
         ARCHITECTURES.values(),
-        (_image_classifier, _masked_lm, _text_classifier),
+        (
+            _image_classifier,
+            _masked_lm,
+            huggingface_flow.requirements,
+            _text_classifier,
+        ),
         strict=True,
     )
 )
@@ -182,8 +190,11 @@ def _attention_channels(layer):
     return layer.attend.key_dense.units, layer.attend.value_dense.units
 
 
-def _channels(encoder, architecture):
-    """Their three settings for our channels of the encoder's attentions."""
+def _channels(encoder, architecture, more):
+    """Their three settings for our channels of the encoder's attentions.
+
+    `more` may demand the third, for a decoder that goes by it too.
+    """
     width, inputs = (
         encoder.latent_channels,
         encoder.first_cross.attend.key_dense.kernel.shape[0],
@@ -192,7 +203,10 @@ def _channels(encoder, architecture):
         _attention_channels(layer)
         for layer in (encoder.first_cross, encoder.first_block.layers[0])
     ]
+    demanded = more.get("cross_attention_shape_for_attention")
     for shape, default in (("kv", inputs), ("q", width)):
+        if demanded not in (None, shape):
+            continue
         for qk in (None, received[0][0]):
             for v in (None, received[0][1]):
                 cross_qk, self_qk = qk or default, qk or width
@@ -214,7 +228,7 @@ def _channels(encoder, architecture):
 
 def write_tokenizer(preprocessor, folder):
     """Files of a text preprocessor's tokenizer that transformers reads, if it can."""
-    tokenizer = preprocessor and preprocessor.tokenizer
+    tokenizer = getattr(preprocessor, "tokenizer", None)
     if isinstance(tokenizer, ByteTokenizer):
         settings = {
             "tokenizer_class": "PerceiverTokenizer",

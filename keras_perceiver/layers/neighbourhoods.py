@@ -3,7 +3,7 @@
 import keras
 
 from keras_perceiver.layers.configured import Configured
-from keras_perceiver.ops.patches import neighbourhoods
+from keras_perceiver.ops.neighbourhoods import neighbourhoods
 
 
 @keras.saving.register_keras_serializable("keras_perceiver")

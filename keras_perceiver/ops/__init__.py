@@ -11,8 +11,9 @@ from keras_perceiver.ops.masks import (
     causal_mask,
     zero_masked,
 )
+from keras_perceiver.ops.neighbourhoods import neighbourhoods
 from keras_perceiver.ops.norm import normalize
-from keras_perceiver.ops.patches import depth_to_space, neighbourhoods, space_to_depth
+from keras_perceiver.ops.patches import depth_to_space, space_to_depth
 from keras_perceiver.ops.rotary import rotary_angles, rotate, shifted_positions
 from keras_perceiver.ops.selection import last_positions, spaced_positions
 

@@ -10,6 +10,7 @@ import pytest
 import contract
 import keras_perceiver as kp
 import tiny
+import tiny_flow
 import tiny_text
 from keras_perceiver.layers import AttentionSpec
 
@@ -99,6 +100,20 @@ def test_text_of_any_length_and_number(tmp_path, make):
         out = served.serve(inputs).numpy()
         assert out.shape == expected.shape
         np.testing.assert_allclose(out, expected, atol=1e-5)
+
+
+@exports
+def test_frames_in_and_flow_out(tmp_path):
+    import tensorflow as tf
+
+    model = tiny_flow.model(rescale_factor=1.0)
+    contract.randomize(model, np.random.default_rng(1))
+    kp.export.saved_model(model, tmp_path / "exported")
+    served = tf.saved_model.load(str(tmp_path / "exported"))
+    for count in (1, 3):
+        frames = tiny_flow.frames(count)
+        expected = model.predict(frames, verbose=0)
+        np.testing.assert_allclose(served.serve(frames).numpy(), expected, atol=1e-5)
 
 
 @exports

@@ -63,6 +63,18 @@ def test_space_to_depth_keeps_a_patch_in_reading_order():
     np.testing.assert_array_equal(patches[0, 0, 1], [2, 3, 6, 7])
 
 
+def test_neighbourhoods_are_patches_around_each_pixel(rng):
+    x = rng.normal(size=(2, 3, 4, 5, 2)).astype("float32")
+    patches = ops.convert_to_numpy(kops.neighbourhoods(ops.convert_to_tensor(x)))
+    np.testing.assert_array_equal(patches, reference.neighbourhoods(x).astype("float32"))
+    wider = ops.convert_to_numpy(kops.neighbourhoods(ops.convert_to_tensor(x), radius=2))
+    assert wider.shape == (2, 4, 5, 3 * 5 * 5 * 2)
+    middle = wider.reshape(2, 4, 5, 3, 5, 5, 2)[..., 1:4, 1:4, :].reshape(patches.shape)
+    np.testing.assert_array_equal(middle, patches)
+    with pytest.raises(ValueError, match=r"`x` must have shape \[B, T, H, W, C\]"):
+        kops.neighbourhoods(ops.zeros((1, 4, 5, 1)))
+
+
 def test_space_to_depth_refuses():
     x = ops.zeros((1, 4, 5, 1))
     with pytest.raises(ValueError, match="`patch_size` must divide"):

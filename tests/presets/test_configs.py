@@ -11,6 +11,7 @@ from test_contracts import CASES
 
 RECORDS = {
     "AttentionSpec": [kp.layers.AttentionSpec],
+    "FlowPreprocessor": [lambda: kp.preprocessing.FlowPreprocessor((5, 4), 3, 10.0)],
     "ImagePreprocessor": [
         lambda: kp.preprocessing.ImagePreprocessor((5, 4, 3), (0, 0.5, 1))
     ],
