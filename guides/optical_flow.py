@@ -12,9 +12,6 @@
 import os
 import pathlib
 
-import keras
-import numpy as np
-
 import keras_perceiver as kp
 
 FAST = os.environ.get("KERAS_PERCEIVER_FAST") == "1"  # only to see that it runs

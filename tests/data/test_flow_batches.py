@@ -5,7 +5,9 @@ import pytest
 
 import keras_perceiver as kp
 from keras_perceiver.data import flow_batches
-from tiny_flow import SIZE, flow_model
+from keras_perceiver.preprocessing import FlowPreprocessor
+from tiny_flow import IMAGE_SHAPE as SIZE
+from tiny_flow import model as flow_model
 
 pytestmark = pytest.mark.one_backend
 HEIGHT, WIDTH = SIZE
@@ -99,7 +101,7 @@ def test_what_is_not_known_may_be_anything(model):
 
 
 def test_the_scale_is_the_preprocessors(model):
-    other = flow_model(flow_scale=5.0)
+    other = flow_model(preprocessor=FlowPreprocessor(SIZE, flow_scale=5.0))
     ours, theirs = (flow_batches(SOURCE, x, 1)[0][1] for x in (model, other))
     np.testing.assert_allclose(theirs, 4 * ours, rtol=1e-6)
 
