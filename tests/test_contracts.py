@@ -114,10 +114,7 @@ CASES = {
         for head in ("decoder", "average")
     ],
     "OpticalFlowEncoder": [Case(tiny_flow.encoder, FLOW_INPUTS)],
-    "OpticalFlow": [
-        Case(lambda r=residual: tiny_flow.model(query_residual=r), FLOW_INPUTS)
-        for residual in (False, True)
-    ],
+    "OpticalFlow": [Case(tiny_flow.model, FLOW_INPUTS)],
     "TextEncoder": [Case(tiny_text.encoder, tiny_text.batch())],
     "MaskedLM": [
         Case(lambda f=channels: tiny_text.masked_lm(f), tiny_text.batch())

@@ -20,17 +20,17 @@ class FlowPreprocessor:
         flow_scale: pixels per unit of the model's flow.
 
     Raises:
-        ValueError: an overlap that is negative or no smaller than a tile, or a scale
-            that is not positive.
+        ValueError: a shape that is not two numbers, an overlap that is negative or not
+            smaller than a tile, or a scale that is not positive.
 
     Example:
     >>> preprocess = FlowPreprocessor((8, 12))
     >>> preprocess.grid((8, 20))
-    [(0, 0), (0, 6), (0, 8)]
+    [(0, 0), (0, 8)]
     >>> tiles = preprocess((np.zeros((8, 20, 3)), np.ones((8, 20, 3))))
     >>> tiles.shape, tiles[0, :, 0, 0, 0]
-    ((3, 2, 8, 12, 3), array([-1.,  1.], dtype=float32))
-    >>> preprocess.blend(np.ones((3, 8, 12, 2)), (8, 20))[0, 0]
+    ((2, 2, 8, 12, 3), array([-1.,  1.], dtype=float32))
+    >>> preprocess.blend(np.ones((2, 8, 12, 2)), (8, 20))[0, 0]
     array([20., 20.], dtype=float32)
 
     Reference:
@@ -39,16 +39,20 @@ class FlowPreprocessor:
 
     def __init__(self, image_shape, min_overlap=None, flow_scale=20.0):
         self.image_shape = tuple(image_shape)
+        if len(self.image_shape) != 2:
+            raise ValueError(
+                "`image_shape` must be (height, width). "
+                f"Received: image_shape={self.image_shape}"
+            )
         if min_overlap is None:
             min_overlap = min(OVERLAP, min(self.image_shape) // 2)
+        if not 0 <= min_overlap < min(self.image_shape):
+            raise ValueError(
+                "`min_overlap` must be at least 0 and smaller than a tile. Received: "
+                f"min_overlap={min_overlap}, image_shape={self.image_shape}"
+            )
         self.min_overlap = min_overlap
         self.flow_scale = flow_scale
-        if len(self.image_shape) != 2 or not 0 <= min_overlap < min(self.image_shape):
-            raise ValueError(
-                "`image_shape` must be (height, width), and `min_overlap` at least 0 and "
-                f"smaller than either. Received: image_shape={self.image_shape}, "
-                f"min_overlap={min_overlap}"
-            )
         if not flow_scale > 0:
             raise ValueError(
                 f"`flow_scale` must be positive. Received: flow_scale={flow_scale}"

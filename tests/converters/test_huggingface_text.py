@@ -128,7 +128,7 @@ def test_what_transformers_lacks_is_refused(tmp_path, make, match):
 @pytest.mark.one_backend
 def test_other_classes_are_refused(tmp_path):
     (tmp_path / "config.json").write_text(
-        '{"model_type": "perceiver", "architectures": ["PerceiverForOpticalFlow"]}'
+        '{"model_type": "perceiver", "architectures": ["PerceiverForPointClouds"]}'
     )
-    with pytest.raises(ValueError, match="`architectures`.*must hold one of.*OpticalFlow"):
+    with pytest.raises(ValueError, match="`architectures`.*must hold one of.*PointClouds"):
         kp.presets.load(tmp_path)

@@ -1,6 +1,5 @@
-"""Optical flow: numbers, raw frames of any size, tiles, saving, learning."""
+"""Optical flow: numbers, raw frames of any size, tiles, saving."""
 
-import keras
 import numpy as np
 import pytest
 
@@ -103,26 +102,6 @@ def test_a_preset_keeps_the_tiles(tmp_path):
     np.testing.assert_allclose(
         again.estimate(pair, verbose=0), model.estimate(pair, verbose=0), atol=1e-5
     )
-
-
-def test_it_overfits_a_batch():
-    """T1."""
-    model = tiny(rescale_factor=1.0)
-    contract.randomize(model, np.random.default_rng(1), scale=0.6)
-    model.compile(keras.optimizers.Adam(1e-2), "mse")
-    x = frames(2)
-    flow = np.broadcast_to(
-        np.array([[1.0, 0], [0, -1]])[:, None, None], (2, *IMAGE_SHAPE, 2)
-    )
-    steps = 100
-    model.fit(
-        np.tile(x, (steps, 1, 1, 1, 1)),
-        np.tile(flow, (steps, 1, 1, 1)),
-        batch_size=2,
-        shuffle=False,
-        verbose=0,
-    )
-    assert model.evaluate(x, flow, verbose=0) < 0.02
 
 
 @pytest.mark.one_backend
