@@ -143,7 +143,7 @@ print(f"moved by 3 to the right and 1 down; estimated {right:.2f} and {down:.2f}
 # %%
 count, view = (3, (40, 48)) if FAST else (24, (96, 128))
 angles = 2 * np.pi * np.arange(count) / count
-corners = np.rint([180 - 8 * np.cos(angles), 280 + 8 * np.sin(angles)]).astype(int).T
+corners = np.rint([170 - 8 * np.cos(angles), 240 + 8 * np.sin(angles)]).astype(int).T
 film = [photograph[y : y + view[0], x : x + view[1]] for y, x in corners]
 flows = model.estimate(film, batch_size=16, verbose=0)
 kp.visualization.write_flow_video(
