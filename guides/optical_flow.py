@@ -7,6 +7,10 @@
 # coarse to fine (arXiv 2107.14795, section 4.2). This guide makes frames of a photograph,
 # trains a small model on them, and judges it on another photograph. It runs on TensorFlow,
 # JAX or PyTorch (environment variable `KERAS_BACKEND`).
+#
+# Expected: an end-point error of about 0.5 pixels on the held-out photograph, where no
+# motion at all would give 1.33. Vectors are right on average over a crop, and vary too
+# little within it. Time: about 10 minutes of processor time.
 
 # %%
 import os
