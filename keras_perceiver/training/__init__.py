@@ -2,14 +2,17 @@
 
 from keras_perceiver.training.callbacks import GeneratedSamples, MaskedTokenSamples
 from keras_perceiver.training.distribution import data_parallel, fully_sharded
+from keras_perceiver.training.flow import EndPointError, MeanEndPointError
 from keras_perceiver.training.frequencies import unigram_entropy
 from keras_perceiver.training.lora import enable_lora
 from keras_perceiver.training.losses import TokenCrossentropy
 from keras_perceiver.training.schedules import warmup_cosine
 
 __all__ = [
+    "EndPointError",
     "GeneratedSamples",
     "MaskedTokenSamples",
+    "MeanEndPointError",
     "TokenCrossentropy",
     "data_parallel",
     "enable_lora",
