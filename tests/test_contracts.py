@@ -7,6 +7,7 @@ import pytest
 import contract
 import keras_perceiver as kp
 import tiny_ar
+import tiny_multimodal
 import tiny_text
 from contract import Case
 from keras_perceiver.layers import AttentionSpec
@@ -86,6 +87,16 @@ CASES = {
     "LearnedQueries": [
         Case(lambda: kp.layers.LearnedQueries(3, 4), {"reference": array(2, 5)})
     ],
+    "GridQueries": [
+        Case(
+            lambda: kp.layers.GridQueries((2, 3), 3, (8, 8), endpoint=False),
+            {"reference": array(2, 5)},
+        ),
+        Case(
+            lambda: kp.layers.GridQueries((7,), 3),
+            {"reference": array(2, 5), "points": rng.integers(0, 7, (2, 4), "int32")},
+        ),
+    ],
     "FourierEncoding": [
         Case(lambda: kp.layers.FourierEncoding(3, (8, 8)), {"inputs": array(2, 4, 5, 2)})
     ],
@@ -162,9 +173,16 @@ CASES = {
         )
     ],
     "TextClassifier": [Case(tiny_text.text_classifier, tiny_text.batch())],
+    "MultimodalEncoder": [
+        Case(lambda: tiny_multimodal.encoder(init_scale=0.1), tiny_multimodal.batch())
+    ],
+    "MultimodalAutoencoder": [
+        Case(lambda: tiny_multimodal.autoencoder(init_scale=0.1), tiny_multimodal.batch())
+    ],
 }
-# A hyperparameter record and a function are public too, and have tests of their own.
-NOT_LAYERS = {"AttentionSpec", "flops"}
+# Records of settings and a function are public too, and have tests of their own.
+MODALITIES = {type(kind).__name__ for kind in tiny_multimodal.KINDS.values()}
+NOT_LAYERS = {"AttentionSpec", "flops", *MODALITIES}
 ALL = [
     pytest.param(n, c, id=f"{n}-{i}") for n, cs in CASES.items() for i, c in enumerate(cs)
 ]

@@ -1,9 +1,10 @@
-"""transformers' Perceivers: image classifier, masked language model, text classifier.
+"""transformers' Perceivers: image and text classifier, language and multimodal model.
 
 Reference: transformers 5.23; `layer_norm_eps` of its config has no effect there, and
 none here.
 """
 
+from keras_perceiver.converters import multimodal
 from keras_perceiver.converters.apply import module_rows
 from keras_perceiver.converters.processor import (
     IMAGENET_PROCESSOR,
@@ -19,6 +20,7 @@ ARCHITECTURES = {
     "ImageClassifier": "PerceiverForImageClassificationFourier",
     "MaskedLM": "PerceiverForMaskedLM",
     "TextClassifier": "PerceiverForSequenceClassification",
+    "MultimodalAutoencoder": "PerceiverForMultimodalAutoencoding",
 }
 # Fixed in those classes, not in their config.
 NUM_BANDS = 64
@@ -82,17 +84,20 @@ def table(class_name, layers_per_block):
         yield from module_rows(
             f"encoder/first_block/layer_{i}", f"perceiver.encoder.self_attends.{i}", SELF
         )
-    if class_name != "ImageClassifier":
+    if class_name in ("MaskedLM", "TextClassifier"):
         adapter = "perceiver.input_preprocessor"
         yield "token_embedding/embeddings", f"{adapter}.embeddings.weight", None
         yield "positions/positions", f"{adapter}.position_embeddings.weight", None
     masked_lm = class_name == "MaskedLM"
     decoder = "perceiver.decoder" if masked_lm else "perceiver.decoder.decoder"
-    queries = f"{decoder}.output_position_encodings.position_embeddings"
-    yield f"{'queries' if masked_lm else 'query'}/queries", queries, None
     yield from module_rows(
         "decoder/cross_attention", f"{decoder}.decoding_cross_attention", CROSS
     )
+    if class_name == "MultimodalAutoencoder":
+        yield from multimodal.rows()
+        return
+    queries = f"{decoder}.output_position_encodings.position_embeddings"
+    yield f"{'queries' if masked_lm else 'query'}/queries", queries, None
     if masked_lm:
         yield "logits/bias", "embedding_decoder.bias", None
     else:
@@ -104,7 +109,7 @@ def describe(folder, config):
 
     See `keras_perceiver.converters.describe`.
     """
-    forms = (image_classifier, masked_lm, text_classifier)
+    forms = (image_classifier, masked_lm, text_classifier, multimodal_autoencoder)
     makers = dict(zip(ARCHITECTURES.values(), forms, strict=True))
     names = config.get("architectures")
     if not isinstance(names, list) or len(names) != 1 or names[0] not in list(makers):
@@ -162,6 +167,13 @@ def masked_lm(folder, config):
             "preprocessor": _text_processor(folder, config),
         },
     }
+
+
+def multimodal_autoencoder(folder, config):
+    """Form of a `MultimodalAutoencoder`."""
+    config = {**DEFAULTS, **config}
+    options, decoder = encoder_options(config), _spec(config, heads=1)
+    return multimodal.form(config, num_classes(config), options, decoder)
 
 
 def num_classes(config):

@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 
+from keras_perceiver.converters import multimodal
 from keras_perceiver.converters.apply import named_tensors
 from keras_perceiver.converters.huggingface import (
     ACTIVATIONS,
@@ -23,14 +24,16 @@ def to_huggingface(model, folder):
     """Write a model as a folder that transformers loads.
 
     `from_pretrained(folder)` of `PerceiverForImageClassificationFourier`,
-    `PerceiverForMaskedLM` or `PerceiverForSequenceClassification` then gives the same
-    logits. Dropout and label names go along; residual dropout and `remat`, which that
-    library does not have, must be off or are left out respectively. Of tokenizers,
-    those of bytes and of a `tokenizer.json` go along, SentencePiece does not.
+    `PerceiverForMaskedLM`, `PerceiverForSequenceClassification` or
+    `PerceiverForMultimodalAutoencoding` then gives the same logits. Dropout and label
+    names go along; residual dropout and `remat`, which that library does not have, must
+    be off or are left out respectively. Of tokenizers, those of bytes and of a
+    `tokenizer.json` go along, SentencePiece does not.
 
     Args:
-        model: an `ImageClassifier`, `MaskedLM` or `TextClassifier`, whose
-            architecture that class can express: with the decoder head.
+        model: an `ImageClassifier`, `MaskedLM`, `TextClassifier` or
+            `MultimodalAutoencoder`, whose architecture that class can express: with the
+            decoder head.
         folder: to write; complete or not at all.
 
     Raises:
@@ -50,7 +53,7 @@ def to_huggingface(model, folder):
         if name == "ImageClassifier":
             settings = _image_processor(model)
             write_json(os.path.join(fresh, "preprocessor_config.json"), settings)
-        else:
+        elif name != "MultimodalAutoencoder":
             write_tokenizer(model.preprocessor, fresh)
         # Without this mark, transformers refuses the file.
         write_tensors(os.path.join(fresh, "model.safetensors"), tensors, {"format": "pt"})
@@ -136,8 +139,12 @@ def _classifier(model, encoder):
         ),
     }
     labels = model.preprocessor and model.preprocessor.labels
-    labels = labels or [f"LABEL_{i}" for i in range(model.num_classes)]
-    return requirements, {
+    return requirements, _label_settings(labels, model.num_classes)
+
+
+def _label_settings(labels, count):
+    labels = labels or [f"LABEL_{i}" for i in range(count)]
+    return {
         "id2label": {str(i): label for i, label in enumerate(labels)},
         "label2id": {label: i for i, label in enumerate(labels)},
     }
@@ -161,10 +168,20 @@ def _image_classifier(model, encoder):
     }, more
 
 
+def _multimodal_autoencoder(model, encoder):
+    requirements, more, num_labels = multimodal.requirements(model)
+    width = encoder.latent_channels
+    requirements["(qk_channels, v_channels) of the decoder"] = (
+        _attention_channels(model.get_layer("decoder").cross),
+        (width, width),
+    )
+    return requirements, {**more, **_label_settings(None, num_labels)}
+
+
 REQUIREMENTS = dict(
     zip(
         ARCHITECTURES.values(),
-        (_image_classifier, _masked_lm, _text_classifier),
+        (_image_classifier, _masked_lm, _text_classifier, _multimodal_autoencoder),
         strict=True,
     )
 )

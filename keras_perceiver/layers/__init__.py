@@ -25,7 +25,7 @@ from keras_perceiver.layers.encoder import PerceiverEncoder
 from keras_perceiver.layers.perceiver_ar import PerceiverAR
 from keras_perceiver.layers.positions import FourierEncoding, LearnedPositions
 from keras_perceiver.layers.prefix import CausalPrefixAttention
-from keras_perceiver.layers.queries import LearnedQueries
+from keras_perceiver.layers.queries import GridQueries, LearnedQueries
 from keras_perceiver.layers.resampler import PerceiverResampler
 from keras_perceiver.layers.spec import AttentionSpec
 
@@ -34,6 +34,7 @@ __all__ = [
     "AttentionSpec",
     "CausalPrefixAttention",
     "FourierEncoding",
+    "GridQueries",
     "LatentCrossAttention",
     "LearnedPositions",
     "LearnedQueries",

@@ -3,7 +3,7 @@
 import numpy as np
 
 
-def axis_features(size, num_bands, max_resolution=None):
+def axis_features(size, num_bands, max_resolution=None, endpoint=True):
     """Fourier features of one axis, in float32.
 
     Coordinates run from -1 to 1, frequencies linearly from 1 to half the
@@ -14,11 +14,12 @@ def axis_features(size, num_bands, max_resolution=None):
         num_bands: number of frequencies.
         max_resolution: the resolution that sets the highest frequency; None for
             `size`. Keep it fixed to feed other sizes than a model was trained on.
+        endpoint: whether the last coordinate is 1; False for `-1 + 2 * i / size`.
 
     Returns:
         `positions` `[size, 1]`, `sines` `[size, bands]`, `cosines` `[size, bands]`.
     """
-    positions = np.linspace(-1.0, 1.0, size)[:, None]
+    positions = np.linspace(-1.0, 1.0, size, endpoint=endpoint)[:, None]
     frequencies = np.linspace(1.0, (max_resolution or size) / 2, num_bands)
     angles = np.pi * positions * frequencies  # [size, bands]
     return tuple(

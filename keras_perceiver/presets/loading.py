@@ -35,9 +35,10 @@ def load(name_or_path, load_weights=True):
         name_or_path: a name in `list()`; or else a folder: a preset that `save`
             wrote, or a checkpoint in the layout of the Hugging Face hub of
             transformers (`PerceiverForImageClassificationFourier`,
-            `PerceiverForMaskedLM`, `PerceiverForSequenceClassification`) or of
-            krasserm/perceiver-io (image and text classifier, masked and causal language
-            model, symbolic audio), converted on the fly.
+            `PerceiverForMaskedLM`, `PerceiverForSequenceClassification`,
+            `PerceiverForMultimodalAutoencoding`) or of krasserm/perceiver-io (image and
+            text classifier, masked and causal language model, symbolic audio),
+            converted on the fly.
         load_weights: False for the architecture with random initial weights. A
             folder must hold its weights all the same: they bound its size.
 

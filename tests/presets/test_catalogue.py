@@ -13,6 +13,7 @@ pytestmark = pytest.mark.one_backend
 # Parameters; GFLOP of arXiv 2103.03206 and 2107.14795, a multiply-add as two.
 EXPECTED = {
     "perceiver_io_imagenet_fourier": (48_440_627, 406.1),
+    "perceiver_io_multimodal": (19_858_855, None),
     "perceiver_io_mnist": (907_212, None),
     "perceiver_io_mnist_small": (805_035, None),
     "perceiver_imagenet": (44_912_254, 706.3),
