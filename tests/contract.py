@@ -126,7 +126,7 @@ def check_trains(model, inputs):
     target = keras.tree.map_structure(np.ones_like, predict(model, inputs))
     before = [w.numpy() for w in model.trainable_weights]
     loss = model.train_on_batch(model_data(model, inputs), target)
-    assert np.isfinite(loss)
+    assert np.isfinite(loss).all()
     if not model.trainable_weights:
         return
     unchanged = [

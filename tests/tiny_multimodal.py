@@ -27,9 +27,11 @@ def encoder(*names, **options):
     )
 
 
-def autoencoder(*names, **options):
+def autoencoder(*names, init_scale=0.02):
     """A MultimodalAutoencoder, likewise."""
-    return kp.models.MultimodalAutoencoder(encoder(*names), output_channels=7, **options)
+    return kp.models.MultimodalAutoencoder(
+        encoder(*names, init_scale=init_scale), output_channels=7, init_scale=init_scale
+    )
 
 
 def batch(count=2, names=None, masks=True, seed=0):

@@ -7,6 +7,7 @@ from keras_perceiver.data.images import ArraySource, ImageData, digits, image_fo
 from keras_perceiver.data.masked import masked_batches
 from keras_perceiver.data.midi import MidiData, maestro, midi_folder, midi_tokens
 from keras_perceiver.data.midi_batches import midi_batches
+from keras_perceiver.data.multimodal import autoencoding_batches
 from keras_perceiver.data.pipeline import Augmentation, batches
 from keras_perceiver.data.stream import masked_stream
 from keras_perceiver.data.tables import table
@@ -22,6 +23,7 @@ __all__ = [
     "LabelledTexts",
     "MidiData",
     "TextData",
+    "autoencoding_batches",
     "batches",
     "bookcorpus",
     "bookcorpusopen",

@@ -59,13 +59,13 @@ class ChannelPadding(Configured, keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("keras_perceiver")
 class MaskToken(Configured, keras.layers.Layer):
-    """Replaces all inputs `[B, M, C]` of the examples that a mask `[B]` leaves out."""
+    """Replaces all inputs `[B, M, C]` of the examples in which they are missing."""
 
     def __init__(self, init_scale=0.02, **kwargs):
         super().__init__(**kwargs)
         self.init_scale = init_scale
 
-    def build(self, inputs_shape, mask_shape):
+    def build(self, inputs_shape, present_shape):
         """Shape is `[B, M, C]`."""
         self.token = self.add_weight(
             shape=(1, inputs_shape[-1]),
@@ -74,12 +74,12 @@ class MaskToken(Configured, keras.layers.Layer):
         )
         super().build(inputs_shape)
 
-    def call(self, inputs, mask):
-        """Where `mask` is not 0 the inputs, else the learned token: `[B, M, C]`."""
+    def call(self, inputs, present):
+        """Inputs where `present` `[B]` is not 0, else the learned token: `[B, M, C]`."""
         # Chosen, not mixed by a product: 0 times NaN would be NaN.
         token = ops.cast(self.token, self.compute_dtype)
-        return ops.where(as_bool(mask)[:, None, None], inputs, token)
+        return ops.where(as_bool(present)[:, None, None], inputs, token)
 
-    def compute_output_shape(self, inputs_shape, mask_shape):
+    def compute_output_shape(self, inputs_shape, present_shape):
         """Unchanged."""
         return inputs_shape

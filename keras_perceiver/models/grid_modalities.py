@@ -47,6 +47,10 @@ class _Grid(Modality):
             name=f"{name}_queries",
         )
 
+    def by_point(self, content):
+        """Numpy content `[B, *shape]` as it is asked for: `[B, num_points, E]`."""
+        return content.reshape(len(content), self.num_points, self.point_channels)
+
     @property
     def num_points(self):
         """Pixels, or pieces of sound."""

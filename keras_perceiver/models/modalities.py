@@ -48,6 +48,11 @@ class Modality:
         raise NotImplementedError
 
 
+def unmasked(ids, mask):
+    """Integers with 0 where they are masked: nothing else could be looked up there."""
+    return ops.where(mask != 0, ids, 0)
+
+
 @keras.saving.register_keras_serializable("keras_perceiver")
 @dataclasses.dataclass(frozen=True)
 class LabelModality(Modality):
@@ -84,7 +89,8 @@ class LabelModality(Modality):
 
     def adapt(self, content, mask, name, init_scale):
         """See `Modality`."""
-        return ops.one_hot(content[:, None], self.num_classes)  # [B, 1, E]
+        labels = unmasked(content, mask)[:, None]
+        return ops.one_hot(labels, self.num_classes)  # [B, 1, E]
 
     def queries(self, name, endpoint, init_scale):
         """See `Modality`."""
@@ -138,8 +144,7 @@ class TextModality(Modality):
 
     def adapt(self, content, mask, name, init_scale):
         """See `Modality`."""
-        # No look-up of what a masked slot may hold instead of an id.
-        ids = ops.where(mask != 0, content, 0)
+        ids = unmasked(content, mask)
         embedding = token_embedding(
             self.vocab_size, self.channels, init_scale, name=f"{name}_embedding"
         )

@@ -116,13 +116,15 @@ class MultimodalEncoder(ConfiguredModel):
             ValueError: see the class docstring.
         """
         given = {key: x for key, x in _as_dict(inputs).items() if x is not None}
-        contents = [x for key, x in given.items() if key in self.modalities]
+        contents = [key for key in given if key in self.modalities]
         unknown = sorted(set(given) - set(self.input))
         if unknown or not contents:
             raise ValueError(
                 f"`inputs` must be a dict of one or more of {sorted(self.modalities)}, and "
                 f"their masks. Received: {sorted(given)}"
             )
+        given = {key: as_tensor(x, self.input[key].dtype) for key, x in given.items()}
+        batch = ops.shape(given[contents[0]])[:1]
         for key, kind in self.modalities.items():
             mask = f"{key}_mask"
             if mask in given and key not in given:
@@ -132,7 +134,7 @@ class MultimodalEncoder(ConfiguredModel):
             rank = 1 + len(kind.mask_shape)
             if key not in given:
                 shape = [1 if n is None else n for n in kind.shape]
-                shape = (*ops.shape(contents[0])[:1], *shape)
+                shape = (*batch, *shape)
                 given[key] = ops.zeros(shape, dtype=kind.dtype)
                 given[mask] = ops.zeros(shape[:rank], dtype="int32")
             elif mask not in given:
@@ -143,6 +145,11 @@ class MultimodalEncoder(ConfiguredModel):
     def encoder_option_names(cls):
         """Arguments of `PerceiverEncoder` that are passed on."""
         return [n for n in argument_names(PerceiverEncoder) if n != "init_scale"]
+
+
+def as_tensor(x, dtype):
+    """A tensor of what may be one, or an array: Keras would not take both at once."""
+    return x if keras.utils.is_keras_tensor(x) else ops.convert_to_tensor(x, dtype)
 
 
 def _as_dict(inputs):

@@ -10,6 +10,7 @@ from keras_perceiver.layers.dense import Dense
 from keras_perceiver.layers.modality import ChannelPadding
 from keras_perceiver.layers.spec import check_positive
 from keras_perceiver.models.model import ConfiguredModel
+from keras_perceiver.models.multimodal import as_tensor
 
 
 @keras.saving.register_keras_serializable("keras_perceiver")
@@ -193,7 +194,7 @@ class MultimodalAutoencoder(ConfiguredModel):
 
     def _completed(self, inputs):
         inputs, points = self._split(inputs)
-        points = {f"{key}_points": x for key, x in points.items()}
+        points = {f"{key}_points": as_tensor(x, "int32") for key, x in points.items()}
         return {**self.encoder.complete(inputs), **points}
 
     def _split(self, inputs):
@@ -208,7 +209,7 @@ def _answers(layer, key, kind, latents, points=None):
     queries = layer(f"{key}_queries")
     if points is None:
         # The same queries for each example: projected once, those of the first do.
-        x = queries(latents[:1])
+        x = queries(latents[:1, :])
     else:
         x = queries(latents, points=points if len(points.shape) == 2 else points[None])
     x = layer(f"{key}_query_padding")(x)  # [1 or B, O, F]

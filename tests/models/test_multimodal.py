@@ -110,12 +110,18 @@ def test_the_order_of_the_names_does_not_matter(encoder):
 
 
 def test_all_inputs_have_the_same_channels(encoder):
-    """The widest kind, the audio, gets `min_padding` learned channels."""
+    """The widest kind gets `min_padding` learned channels."""
     widths = {
         name: encoder.get_layer(f"{name}_padding").padding.shape[-1] for name in tiny.KINDS
     }
-    # audio: pieces of 4 samples of 2 channels, and 1 + 2 * 2 features of their place.
-    channels = 4 * 2 + 5 + encoder.min_padding
-    assert widths["audio"] == encoder.min_padding == 4
-    assert widths["label"] == channels - 3
-    assert widths["video"] == channels - (2 * 2 * 1 + 3 * 5)
+    # Patches of 2 x 2 grey pixels, and 1 + 2 * 2 features of each of 3 axes.
+    channels = 4 + 3 * 5 + encoder.min_padding
+    assert widths == {
+        "audio": channels - (4 * 2 + 5),  # pieces of 4 samples of 2 channels
+        "image": channels - (4 + 2 * 5),
+        "label": channels - 3,
+        "places": channels - 3,
+        "text": channels - 4,
+        "video": encoder.min_padding,
+    }
+    assert encoder.get_layer("inputs").output.shape[-1] == channels
