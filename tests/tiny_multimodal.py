@@ -50,3 +50,16 @@ def batch(count=2, names=None, masks=True, seed=0):
             mask[i % 2 :: 2] = 0
             inputs[f"{name}_mask"] = mask
     return inputs
+
+
+def without(inputs, name, how):
+    """Inputs without one: `"absent"`, `"None"`, or `"masked"`, with garbage in it."""
+    inputs = dict(inputs)
+    kind, content = KINDS[name], inputs.pop(name)
+    if how == "None":
+        return {**inputs, name: None, f"{name}_mask": None}
+    if how == "masked":
+        garbage = np.full_like(content, np.nan if kind.dtype == "float32" else 10**6)
+        mask = np.zeros(content.shape[: 1 + len(kind.mask_shape)], "int32")
+        return {**inputs, name: garbage, f"{name}_mask": mask}
+    return inputs

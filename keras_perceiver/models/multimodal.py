@@ -115,7 +115,7 @@ class MultimodalEncoder(ConfiguredModel):
         Raises:
             ValueError: see the class docstring.
         """
-        given = {key: x for key, x in _as_dict(inputs).items() if x is not None}
+        given = {key: x for key, x in as_dict(inputs).items() if x is not None}
         contents = [key for key in given if key in self.modalities]
         unknown = sorted(set(given) - set(self.input))
         if unknown or not contents:
@@ -152,7 +152,8 @@ def as_tensor(x, dtype):
     return x if keras.utils.is_keras_tensor(x) else ops.convert_to_tensor(x, dtype)
 
 
-def _as_dict(inputs):
+def as_dict(inputs):
+    """`inputs`, if they are a dict; else a ValueError."""
     if not isinstance(inputs, dict):
         raise ValueError(
             f"`inputs` must be a dict of arrays by name. Received: {type(inputs).__name__}"

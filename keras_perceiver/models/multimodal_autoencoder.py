@@ -10,7 +10,7 @@ from keras_perceiver.layers.dense import Dense
 from keras_perceiver.layers.modality import ChannelPadding
 from keras_perceiver.layers.spec import check_positive
 from keras_perceiver.models.model import ConfiguredModel
-from keras_perceiver.models.multimodal import as_tensor
+from keras_perceiver.models.multimodal import as_dict, as_tensor
 
 
 @keras.saving.register_keras_serializable("keras_perceiver")
@@ -199,7 +199,7 @@ class MultimodalAutoencoder(ConfiguredModel):
 
     def _split(self, inputs):
         """Inputs of the encoder, and points by name."""
-        inputs = dict(inputs)
+        inputs = dict(as_dict(inputs))
         points = {key: inputs.pop(f"{key}_points", None) for key in self.kinds}
         return inputs, {key: x for key, x in points.items() if x is not None}
 
