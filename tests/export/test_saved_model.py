@@ -10,6 +10,7 @@ import pytest
 import contract
 import keras_perceiver as kp
 import tiny
+import tiny_multimodal
 import tiny_text
 from keras_perceiver.layers import AttentionSpec
 
@@ -99,6 +100,25 @@ def test_text_of_any_length_and_number(tmp_path, make):
         out = served.serve(inputs).numpy()
         assert out.shape == expected.shape
         np.testing.assert_allclose(out, expected, atol=1e-5)
+
+
+@exports
+def test_multimodal_with_anything_missing(tmp_path):
+    """What is missing is masked, as there every input must be given."""
+    import tensorflow as tf
+
+    names = ("audio", "image", "label", "text")
+    model = tiny_multimodal.autoencoder(*names)
+    contract.randomize(model, np.random.default_rng(1))
+    kp.export.saved_model(model, tmp_path / "exported")
+    served = tf.saved_model.load(str(tmp_path / "exported"))
+    for count in (1, 3):
+        inputs = tiny_multimodal.batch(count, names)
+        expected = model.predict(inputs, verbose=0)
+        out = served.serve(inputs)
+        assert set(out) == set(expected)
+        for name, x in expected.items():
+            np.testing.assert_allclose(out[name].numpy(), x, atol=1e-5)
 
 
 @exports
