@@ -11,6 +11,7 @@ EXPECTED = {
     "quickstart": ("held-out accuracy", ["attention.png", "mistakes.png", "preset"]),
     "compose_your_own_modality": ("shuffled: logits change by", ["attention.png"]),
     "generation": ("exact: the first", ["policies.png", "preset"]),
+    "multimodal": ("label from image:", ["reconstructions.png"]),
     "text": ("held-out accuracy: pretrained", ["classifier"]),
 }
 OWN_FILES = ("copy_task", "permuted_pixels")  # tests of theirs that run them in full
