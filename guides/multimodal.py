@@ -103,7 +103,7 @@ print(f"{model.count_params():,} parameters")
 # picture. They are asked for all the same.
 
 # %%
-batch_size, epochs = 32, (1 if FAST else 40)
+batch_size, epochs = 32, (1 if FAST else 60)
 batches = kp.data.autoencoding_batches(
     train,
     model,

@@ -177,11 +177,14 @@ CASES = {
         Case(lambda: tiny_multimodal.encoder(init_scale=0.1), tiny_multimodal.batch())
     ],
     "MultimodalAutoencoder": [
-        Case(lambda: tiny_multimodal.autoencoder(init_scale=0.1), tiny_multimodal.batch())
+        Case(
+            lambda: tiny_multimodal.autoencoder("audio", "label", init_scale=0.1),
+            tiny_multimodal.batch(names=("audio", "label")),
+        )
     ],
 }
 # Records of settings and a function are public too, and have tests of their own.
-MODALITIES = {type(kind).__name__ for kind in tiny_multimodal.KINDS.values()}
+MODALITIES = {name for name in kp.models.__all__ if name.endswith("Modality")}
 NOT_LAYERS = {"AttentionSpec", "flops", *MODALITIES}
 ALL = [
     pytest.param(n, c, id=f"{n}-{i}") for n, cs in CASES.items() for i, c in enumerate(cs)

@@ -1,4 +1,4 @@
-"""The smallest multimodal model with every kind of input, for tests that need any."""
+"""The smallest multimodal model with most kinds of inputs, for tests that need any."""
 
 import numpy as np
 
@@ -11,7 +11,6 @@ KINDS = {
     "label": kp.models.LabelModality(3, query_channels=5),
     "places": kp.models.SetModality(3),
     "text": kp.models.TextModality(11, max_length=6, channels=4),
-    "video": kp.models.VideoModality(2, 4, 2, 1, patch_size=2, num_bands=2),
 }
 
 

@@ -26,7 +26,7 @@ def test_masked_absent_and_none_are_the_same(encoder, name):
     for how in ("absent", "None", "masked"):
         some = tiny.without(inputs, name, how)
         results.append(contract.as_numpy(encoder(some)))
-        if name in ("audio", "text"):
+        if name == "audio":
             results.append(encoder.predict(some, verbose=0))
     assert np.isfinite(results[0]).all()
     assert np.abs(results[0] - everything).max() > 1e-3
@@ -53,9 +53,9 @@ def test_nothing_at_all_is_finite(encoder):
 
 def test_a_batch_is_its_examples(encoder):
     """M7, with other kinds missing in each example."""
-    inputs = tiny.batch(4)
+    inputs = tiny.batch()
     together = contract.as_numpy(encoder(inputs))
-    for i in range(4):
+    for i in range(2):
         alone = encoder({key: x[i : i + 1] for key, x in inputs.items()})
         np.testing.assert_allclose(contract.as_numpy(alone)[0], together[i], atol=FLOAT32)
 
@@ -63,7 +63,7 @@ def test_a_batch_is_its_examples(encoder):
 @pytest.mark.parametrize("dtype", ["bool", "int64", "float32"])
 def test_masks_of_other_types(encoder, dtype):
     """M8."""
-    inputs = tiny.batch(4)
+    inputs = tiny.batch()
     expected = contract.as_numpy(encoder(inputs))
     masks = {key: x.astype(dtype) for key, x in inputs.items() if key.endswith("_mask")}
     actual = contract.as_numpy(encoder({**inputs, **masks}))
@@ -102,14 +102,13 @@ def test_all_inputs_have_the_same_channels(encoder):
     widths = {
         name: encoder.get_layer(f"{name}_padding").padding.shape[-1] for name in tiny.KINDS
     }
-    # Patches of 2 x 2 grey pixels, and 1 + 2 * 2 features of each of 3 axes.
-    channels = 4 + 3 * 5 + encoder.min_padding
+    # Patches of 2 x 2 grey pixels, and 1 + 2 * 2 features of each of 2 axes.
+    channels = 4 + 2 * 5 + encoder.min_padding
     assert widths == {
         "audio": channels - (4 * 2 + 5),  # pieces of 4 samples of 2 channels
-        "image": channels - (4 + 2 * 5),
+        "image": encoder.min_padding,
         "label": channels - 3,
         "places": channels - 3,
         "text": channels - 4,
-        "video": encoder.min_padding,
     }
     assert encoder.get_layer("inputs").output.shape[-1] == channels

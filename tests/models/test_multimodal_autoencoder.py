@@ -10,12 +10,10 @@ import tiny_multimodal as tiny
 from keras_perceiver.layers import AttentionSpec
 from tolerances import FLOAT32
 
-NAMES = ("audio", "image", "label", "places", "text")
-
 
 @pytest.fixture(scope="module")
 def model():
-    model = tiny.autoencoder(*NAMES)
+    model = tiny.autoencoder()
     contract.randomize(model, np.random.default_rng(1))
     return model
 
@@ -31,21 +29,21 @@ def by_point(name, output):
 
 
 def test_everything_but_sets_is_given_back(model):
-    outputs = run(model, tiny.batch(3, NAMES))
+    outputs = run(model, tiny.batch())
     assert {key: x.shape for key, x in outputs.items()} == {
-        "audio": (3, 8, 2),
-        "image": (3, 4, 6, 1),
-        "label": (3, 3),
-        "text": (3, 6, 11),
+        "audio": (2, 8, 2),
+        "image": (2, 4, 6, 1),
+        "label": (2, 3),
+        "text": (2, 6, 11),
     }
 
 
 def test_points_are_those_of_the_full_output(model, rng):
     """D2: for each example its own, or the same for all."""
-    inputs = tiny.batch(3, NAMES)
+    inputs = tiny.batch()
     full = run(model, inputs)
     points = {
-        name: rng.integers(0, tiny.KINDS[name].num_points, (3, 4)).astype("int32")
+        name: rng.integers(0, tiny.KINDS[name].num_points, (2, 4)).astype("int32")
         for name in ("audio", "image", "text")
     }
     some = run(model, {**inputs, **{f"{name}_points": p for name, p in points.items()}})
@@ -62,11 +60,11 @@ def test_points_are_those_of_the_full_output(model, rng):
 
 @pytest.mark.parametrize(
     ("names", "chunk_size", "batch_size"),
-    [(None, 1000, 3), (["image"], 7, 2), (["text", "image"], 1, 3)],
+    [(None, 1000, 2), (["image"], 7, 1), (["text", "audio"], 1, 2)],
 )
 def test_any_chunks_give_the_same(model, names, chunk_size, batch_size):
-    """D1, with a remainder of points and of examples."""
-    inputs = tiny.batch(3, NAMES)
+    """D1, with a remainder too."""
+    inputs = tiny.batch()
     expected = run(model, inputs)
     outputs = model.reconstruct(inputs, names, batch_size, chunk_size)
     assert list(outputs) == (names or list(expected))
@@ -77,24 +75,22 @@ def test_any_chunks_give_the_same(model, names, chunk_size, batch_size):
 
 def test_a_missing_label_is_predicted(model):
     """M6: absent, None and masked, whatever the array holds."""
-    inputs = tiny.batch(3, NAMES, masks=False)
+    inputs = tiny.batch(masks=False)
     given = model.reconstruct(inputs, ["label"])["label"]
     label = inputs.pop("label")
     absent = model.reconstruct(inputs, ["label"])["label"]
     assert np.abs(absent - given).max() > 1e-3
     for more in (
         {"label": None},
-        {"label": 1 - label, "label_mask": np.zeros(3, "int32")},
+        {"label": 1 - label, "label_mask": np.zeros(2, "int32")},
     ):
         again = model.reconstruct({**inputs, **more}, ["label"])["label"]
         np.testing.assert_allclose(again, absent, atol=FLOAT32)
-    image = run(model, {"image": inputs["image"]})
-    assert all(np.isfinite(x).all() for x in image.values())
 
 
 def test_it_reads_new_weights(model):
     """`reconstruct` is compiled once, the weights are not part of that."""
-    inputs = tiny.batch(1, NAMES)
+    inputs = tiny.batch(1)
     before = model.reconstruct(inputs, ["label"])["label"]
     bias = model.get_layer("label_output").bias
     bias.assign(bias + 1)
@@ -104,16 +100,13 @@ def test_it_reads_new_weights(model):
 
 def test_training_is_the_same_however_inputs_are_missing():
     """M6 in `fit`, and NaN in what is masked spoils no weight."""
-    names = ("audio", "image", "label")
-    inputs = tiny.batch(4, names, masks=False)
-    model = tiny.autoencoder(*names)
+    inputs = tiny.batch(4, ("audio", "label"), masks=False)
+    model = tiny.autoencoder("audio", "label")
     contract.randomize(model, np.random.default_rng(1))
     initial = model.get_weights()
     results = []
     for how in ("absent", "None", "masked"):
-        some = dict(inputs)
-        for name in ("audio", "label"):
-            some = tiny.without(some, name, how)
+        some = tiny.without(inputs, "audio", how)
         model.set_weights(initial)
         model.compile("sgd", **kp.training.autoencoding_losses(model))
         history = model.fit(some, inputs, epochs=2, batch_size=2, shuffle=False, verbose=0)
@@ -159,6 +152,7 @@ def test_it_overfits_a_batch():
     assert error < 0.1 * np.abs(inputs["audio"]).mean()
 
 
+@pytest.mark.one_backend
 def test_an_encoder_that_is_frozen_keeps_its_weights():
     model = tiny.autoencoder("image", "label")
     model.encoder.trainable = False
@@ -196,9 +190,9 @@ def test_inputs_that_are_refused(model, inputs, match):
 @pytest.mark.one_backend
 def test_arguments_that_are_refused(model):
     with pytest.raises(ValueError, match=r"`names` must be of .*Received: \['places'\]"):
-        model.reconstruct(tiny.batch(1, NAMES), ["places"])
+        model.reconstruct(tiny.batch(1), ["places"])
     with pytest.raises(ValueError, match="`chunk_size` must be a positive integer"):
-        model.reconstruct(tiny.batch(1, NAMES), chunk_size=0)
+        model.reconstruct(tiny.batch(1), chunk_size=0)
     with pytest.raises(ValueError, match="something to give back, beside sets"):
         tiny.autoencoder("places")
     for kinds in ({}, [1], {"image": 3}):

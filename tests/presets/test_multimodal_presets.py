@@ -11,16 +11,16 @@ import tiny_multimodal as tiny
 from keras_perceiver.presets.form import to_form
 
 
-@pytest.mark.parametrize("make", [tiny.encoder, tiny.autoencoder])
-def test_round_trip(tmp_path, make):
-    model = make()
+def test_round_trip(tmp_path):
+    model = tiny.autoencoder()
     contract.randomize(model, np.random.default_rng(1))
     kp.presets.save(model, tmp_path / "preset")
     again = kp.presets.load(tmp_path / "preset")
     assert to_form(again) == to_form(model)
-    inputs = tiny.batch()
-    expected = contract.as_numpy(model(inputs))
-    np.testing.assert_allclose(contract.as_numpy(again(inputs)), expected, atol=1e-6)
+    assert type(again.encoder.modalities["audio"]) is kp.models.AudioModality
+    for ours, theirs in zip(model.weights, again.weights, strict=True):
+        assert ours.path == theirs.path
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
 
 
 @pytest.mark.one_backend
