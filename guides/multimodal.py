@@ -9,11 +9,17 @@
 # This guide does it small: handwritten digits, each with a tone whose pitch says which
 # digit it is, and a label.
 #
-# Expected: on 360 held-out digits
+# Expected, on 360 held-out digits, whose labels the model is not told:
 #
-# EXPECTED
+# | | |
+# |---|---|
+# | pictures given back | 20.9 dB (the mean picture: 11.3 dB) |
+# | label from picture and sound | 100.0 % |
+# | label from the picture alone | 97.2 % |
+# | label from the sound alone | 100.0 % |
 #
-# Time: TIME
+# Time: 120 s of processor time (TensorFlow).
+# `benchmarks/results/2026-11-26-multimodal.md` has the log.
 
 # %%
 import os
