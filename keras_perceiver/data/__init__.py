@@ -10,6 +10,7 @@ from keras_perceiver.data.images import ArraySource, ImageData, digits, image_fo
 from keras_perceiver.data.masked import masked_batches
 from keras_perceiver.data.midi import MidiData, maestro, midi_folder, midi_tokens
 from keras_perceiver.data.midi_batches import midi_batches
+from keras_perceiver.data.multimodal import autoencoding_batches
 from keras_perceiver.data.photographs import moved_photographs
 from keras_perceiver.data.pipeline import batches, read_ahead
 from keras_perceiver.data.points import PointData, PointSource, digit_points
@@ -30,6 +31,7 @@ __all__ = [
     "PointData",
     "PointSource",
     "TextData",
+    "autoencoding_batches",
     "batches",
     "bookcorpus",
     "bookcorpusopen",

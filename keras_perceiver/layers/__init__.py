@@ -27,7 +27,7 @@ from keras_perceiver.layers.image_spec import LearnedPositionSpec, StemSpec
 from keras_perceiver.layers.perceiver_ar import PerceiverAR
 from keras_perceiver.layers.positions import FourierEncoding, LearnedPositions
 from keras_perceiver.layers.prefix import CausalPrefixAttention
-from keras_perceiver.layers.queries import LearnedQueries
+from keras_perceiver.layers.queries import GridQueries, LearnedQueries
 from keras_perceiver.layers.resampler import PerceiverResampler
 from keras_perceiver.layers.spec import AttentionSpec
 
@@ -37,6 +37,7 @@ __all__ = [
     "CausalPrefixAttention",
     "CoordinateEncoding",
     "FourierEncoding",
+    "GridQueries",
     "LatentCrossAttention",
     "LearnedPositionSpec",
     "LearnedPositions",

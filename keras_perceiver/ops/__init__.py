@@ -15,6 +15,7 @@ from keras_perceiver.ops.masks import (
 from keras_perceiver.ops.neighbourhoods import neighbourhoods
 from keras_perceiver.ops.norm import normalize
 from keras_perceiver.ops.patches import depth_to_space, space_to_depth
+from keras_perceiver.ops.points import point_features
 from keras_perceiver.ops.rotary import rotary_angles, rotate, shifted_positions
 from keras_perceiver.ops.selection import last_positions, spaced_positions
 
@@ -32,6 +33,7 @@ __all__ = [
     "last_positions",
     "neighbourhoods",
     "normalize",
+    "point_features",
     "rotary_angles",
     "rotate",
     "shifted_positions",

@@ -13,7 +13,7 @@ def band_frequencies(resolution, num_bands):
     return np.linspace(1.0, resolution / 2, num_bands)
 
 
-def axis_features(size, num_bands, max_resolution=None):
+def axis_features(size, num_bands, max_resolution=None, endpoint=True):
     """Fourier features of one axis, in float32.
 
     Coordinates run from -1 to 1.
@@ -23,11 +23,12 @@ def axis_features(size, num_bands, max_resolution=None):
         num_bands: number of frequencies.
         max_resolution: the resolution that sets the highest frequency; None for
             `size`. Keep it fixed to feed other sizes than a model was trained on.
+        endpoint: whether the last coordinate is 1; False for `-1 + 2 * i / size`.
 
     Returns:
         `positions` `[size, 1]`, `sines` `[size, bands]`, `cosines` `[size, bands]`.
     """
-    positions = np.linspace(-1.0, 1.0, size)[:, None]
+    positions = np.linspace(-1.0, 1.0, size, endpoint=endpoint)[:, None]
     frequencies = band_frequencies(max_resolution or size, num_bands)
     angles = np.pi * positions * frequencies  # [size, bands]
     return tuple(

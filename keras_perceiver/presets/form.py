@@ -68,6 +68,8 @@ def to_form(value, name="model"):
         }
     if isinstance(value, (list, tuple)):
         return [to_form(item, name) for item in value]
+    if isinstance(value, dict) and "class_name" not in value:  # objects by name
+        return {key: to_form(item, key) for key, item in value.items()}
     if isinstance(value, dict):  # a form already, as a tokenizer is in a config
         check_form(value)
         config = {key: to_form(item, key) for key, item in value["config"].items()}
@@ -92,6 +94,9 @@ def from_form(form):
         return [from_form(item) for item in form]
     if not isinstance(form, dict):
         return form
+    objects = [isinstance(item, dict) for item in form.values()]
+    if "class_name" not in form and objects and all(objects):  # by name
+        return {key: from_form(item) for key, item in form.items()}
     cls = CLASSES[check_form(form)]
     also = cls.encoder_option_names() if issubclass(cls, ConfiguredModel) else ()
     check_keys(cls, form["config"], also)

@@ -1,5 +1,6 @@
 """Training: what `model.fit` needs and Keras does not have."""
 
+from keras_perceiver.training.autoencoding import autoencoding_losses
 from keras_perceiver.training.callbacks import GeneratedSamples, MaskedTokenSamples
 from keras_perceiver.training.distribution import data_parallel, fully_sharded
 from keras_perceiver.training.flow import EndPointError, MeanEndPointError
@@ -14,6 +15,7 @@ __all__ = [
     "MaskedTokenSamples",
     "MeanEndPointError",
     "TokenCrossentropy",
+    "autoencoding_losses",
     "data_parallel",
     "enable_lora",
     "fully_sharded",

@@ -12,6 +12,7 @@ import keras_perceiver as kp
 import tiny
 import tiny_audio
 import tiny_flow
+import tiny_multimodal
 import tiny_points
 import tiny_text
 from keras_perceiver.layers import AttentionSpec
@@ -146,6 +147,25 @@ def test_any_number_of_clips(tmp_path):
         clips = tiny_audio.clips(count)
         expected = model.predict_on_batch(clips)
         np.testing.assert_allclose(served.serve(clips).numpy(), expected, atol=1e-5)
+
+
+@exports
+def test_multimodal_with_anything_missing(tmp_path):
+    """What is missing is masked, as there every input must be given."""
+    import tensorflow as tf
+
+    names = ("audio", "label", "text")
+    model = tiny_multimodal.autoencoder(*names)
+    contract.randomize(model, np.random.default_rng(1))
+    kp.export.saved_model(model, tmp_path / "exported")
+    served = tf.saved_model.load(str(tmp_path / "exported"))
+    for count in (1, 3):
+        inputs = tiny_multimodal.batch(count, names)
+        expected = model.predict(inputs, verbose=0)
+        out = served.serve(inputs)
+        assert set(out) == set(expected)
+        for name, x in expected.items():
+            np.testing.assert_allclose(out[name].numpy(), x, atol=1e-5)
 
 
 @exports

@@ -11,6 +11,7 @@ EXPECTED = {
     "quickstart": ("held-out accuracy", ["attention.png", "mistakes.png", "preset"]),
     "compose_your_own_modality": ("shuffled: logits change by", ["attention.png"]),
     "generation": ("exact: the first", ["policies.png", "preset"]),
+    "multimodal": ("label from image:", ["reconstructions.png"]),
     "optical_flow": ("end-point error", ["frames.png", "held_out.png", "film.mp4"]),
     "text": ("held-out accuracy: pretrained", ["classifier"]),
 }
