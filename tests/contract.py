@@ -44,6 +44,10 @@ def model_data(model, inputs):
 
 
 def as_numpy(x):
+    """Numbers of a tensor, or those of a dict of tensors by example, `[B, ...]`."""
+    if isinstance(x, dict):
+        parts = [as_numpy(x[key]) for key in sorted(x)]
+        return np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
     return keras.ops.convert_to_numpy(keras.ops.cast(x, "float32"))
 
 
@@ -81,15 +85,19 @@ def check_config(layer):
     return again
 
 
+def check_shape(symbolic, eager):
+    assert len(symbolic.shape) == len(eager.shape)
+    assert symbolic.shape[0] is None
+    known = zip(symbolic.shape, eager.shape, strict=True)
+    assert all(s == e for s, e in known if s is not None)
+
+
 def check_call(layer, inputs):
     """Symbolic and eager shapes agree, for another batch size too."""
     model = model_of(layer, inputs)
-    eager = as_numpy(call(layer, inputs))
-    symbolic = tuple(model.output.shape)
-    assert len(symbolic) == eager.ndim
-    assert symbolic[0] is None
-    known = [(s, e) for s, e in zip(symbolic, eager.shape, strict=True) if s is not None]
-    assert all(s == e for s, e in known)
+    outputs = call(layer, inputs)
+    eager = as_numpy(outputs)
+    keras.tree.map_structure(check_shape, model.output, outputs)
     one = {name: x[:1] for name, x in inputs.items()}
     np.testing.assert_allclose(as_numpy(call(layer, one)), eager[:1], atol=1e-5)
     assert np.isfinite(eager).all()
@@ -100,21 +108,26 @@ def check_round_trip(model, inputs, expected, path):
     """`.keras` and `.weights.h5` give equal outputs."""
     model.save(path / "model.keras")
     again = keras.saving.load_model(path / "model.keras")
-    np.testing.assert_allclose(predict(again, inputs), expected, atol=1e-6)
+    check_equal(predict(again, inputs), expected)
     model.save_weights(path / "model.weights.h5")
     for weight in again.weights:
         weight.assign(weight * 0)
     again.load_weights(path / "model.weights.h5")
-    np.testing.assert_allclose(predict(again, inputs), expected, atol=1e-6)
+    check_equal(predict(again, inputs), expected)
+
+
+def check_equal(actual, expected):
+    assert type(actual) is type(expected)
+    np.testing.assert_allclose(as_numpy(actual), as_numpy(expected), atol=1e-6)
 
 
 def check_trains(model, inputs):
     """One compiled step changes every trainable weight's gradient-carrying part."""
     model.compile(keras.optimizers.SGD(1e-2), "mse")
-    target = np.ones(predict(model, inputs).shape, "float32")
+    target = keras.tree.map_structure(np.ones_like, predict(model, inputs))
     before = [w.numpy() for w in model.trainable_weights]
     loss = model.train_on_batch(model_data(model, inputs), target)
-    assert np.isfinite(loss)
+    assert np.isfinite(loss).all()
     if not model.trainable_weights:
         return
     unchanged = [
@@ -137,14 +150,16 @@ def check_precision(make, inputs, expected):
     try:
         layer = make()
         call(layer, inputs)
-        out = call(layer, inputs)
+        outputs = call(layer, inputs)
     finally:
         keras.config.set_dtype_policy(policy)
     assert all(w.dtype != "bfloat16" for w in layer.weights)
-    task = isinstance(layer, keras.Model) and hasattr(layer, "preprocessor")
-    assert keras.backend.standardize_dtype(out.dtype) == ("float32" if task else "bfloat16")
-    assert out.shape[1:] == expected.shape[1:]
-    assert np.isfinite(as_numpy(out)).all()
+    task = hasattr(layer, "preprocessor") or isinstance(outputs, dict)
+    dtype = "float32" if task and isinstance(layer, keras.Model) else "bfloat16"
+    for out in keras.tree.flatten(outputs):
+        assert keras.backend.standardize_dtype(out.dtype) == dtype
+    assert as_numpy(outputs).shape == as_numpy(expected).shape
+    assert np.isfinite(as_numpy(outputs)).all()
 
 
 def check_padding(layer, inputs, padded):

@@ -102,7 +102,7 @@ assert (np.random.get_state()[1] == state).all() and random.getstate() == py_sta
 assert keras.config.dtype_policy().name == policy and keras.config.floatx() == floatx
 heavy = {"tensorflow", "torch", "jax", "transformers", "keras_hub", "sklearn",
          "matplotlib", "PIL", "grain", "jsonargparse", "tensorflow_datasets",
-         "sentencepiece", "tokenizers", "tensorboard", "pretty_midi", "mido"}
+         "sentencepiece", "tokenizers", "tensorboard", "pretty_midi", "mido", "av"}
 added = heavy & {m.split(".")[0] for m in set(sys.modules) - before}
 print(sorted(added))
 """

@@ -7,7 +7,10 @@ import pytest
 import contract
 import keras_perceiver as kp
 import tiny_ar
+import tiny_audio
 import tiny_flow
+import tiny_multimodal
+import tiny_points
 import tiny_text
 from contract import Case
 from keras_perceiver.layers import AttentionSpec, LearnedPositionSpec, StemSpec
@@ -88,8 +91,24 @@ CASES = {
     "LearnedQueries": [
         Case(lambda: kp.layers.LearnedQueries(3, 4), {"reference": array(2, 5)})
     ],
+    "GridQueries": [
+        Case(
+            lambda: kp.layers.GridQueries((2, 3), 3, (8, 8), endpoint=False),
+            {"reference": array(2, 5)},
+        ),
+        Case(
+            lambda: kp.layers.GridQueries((7,), 3),
+            {"reference": array(2, 5), "points": rng.integers(0, 7, (2, 4), "int32")},
+        ),
+    ],
     "FourierEncoding": [
         Case(lambda: kp.layers.FourierEncoding(3, (8, 8)), {"inputs": array(2, 4, 5, 2)})
+    ],
+    "CoordinateEncoding": [
+        Case(
+            lambda: kp.layers.CoordinateEncoding(3, (8, 6)),
+            {"coordinates": array(2, 5, 2), "content": array(2, 5, 4)},
+        )
     ],
     "LearnedPositions": [
         Case(lambda: kp.layers.LearnedPositions(12), {"inputs": array(2, 10, 4)}),
@@ -132,6 +151,16 @@ CASES = {
     ],
     "OpticalFlowEncoder": [Case(tiny_flow.encoder, FLOW_INPUTS)],
     "OpticalFlow": [Case(tiny_flow.model, FLOW_INPUTS)],
+    "AudioEncoder": [
+        Case(
+            lambda: tiny_audio.encoder(mel=tiny_audio.MEL), {"samples": tiny_audio.clips(2)}
+        )
+    ],
+    "AudioClassifier": [
+        Case(lambda: tiny_audio.classifier(patch_size=32), {"samples": tiny_audio.clips(2)})
+    ],
+    "PointEncoder": [Case(tiny_points.encoder, tiny_points.batch(), "points")],
+    "PointClassifier": [Case(tiny_points.classifier, tiny_points.batch(), "points")],
     "TextEncoder": [Case(tiny_text.encoder, tiny_text.batch())],
     "MaskedLM": [
         Case(lambda f=channels: tiny_text.masked_lm(f), tiny_text.batch())
@@ -183,9 +212,26 @@ CASES = {
         )
     ],
     "TextClassifier": [Case(tiny_text.text_classifier, tiny_text.batch())],
+    "MultimodalEncoder": [
+        Case(lambda: tiny_multimodal.encoder(init_scale=0.1), tiny_multimodal.batch())
+    ],
+    "MultimodalAutoencoder": [
+        Case(
+            lambda: tiny_multimodal.autoencoder("audio", "label", init_scale=0.1),
+            tiny_multimodal.batch(names=("audio", "label")),
+        )
+    ],
 }
-# Hyperparameter records and a function are public too, and have tests of their own.
-NOT_LAYERS = {"AttentionSpec", "LearnedPositionSpec", "StemSpec", "flops"}
+# Records of settings and a function are public too, and have tests of their own.
+MODALITIES = {name for name in kp.models.__all__ if name.endswith("Modality")}
+NOT_LAYERS = {
+    "AttentionSpec",
+    "LearnedPositionSpec",
+    "MelSpec",
+    "StemSpec",
+    "flops",
+    *MODALITIES,
+}
 ALL = [
     pytest.param(n, c, id=f"{n}-{i}") for n, cs in CASES.items() for i, c in enumerate(cs)
 ]

@@ -20,6 +20,7 @@ COMMANDS = {
         "prepare.preprocess",
         "fill the cache of token ids: preprocess text | midi",
     ),
+    "flow": ("flow.flow", "optical flow between two images, or along a video"),
     "export": ("use.export", "write a TensorFlow SavedModel"),
     "presets": ("use.presets", "list the models that can be loaded by name"),
 }

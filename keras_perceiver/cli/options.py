@@ -30,6 +30,7 @@ TYPES = {
     "std": float | list[float],
     "crop": float | None,
     "min_length": PositiveInt | None,
+    "min_overlap": int | None,
     "mask_selection_length": PositiveInt | None,
     "cache": str | None,
     "rotary_fraction": float | None,

@@ -91,13 +91,13 @@ class TokenTask(SequenceTask):
     def records(self, model):  # noqa: D102 (inherited)
         return f"rows of {model.preprocessor.max_length} {self.token}s"
 
-    def compile_options(self):  # noqa: D102 (inherited)
+    def compile_options(self, model):  # noqa: D102 (inherited)
         return {"loss": TokenCrossentropy()}
 
-    def scoring_options(self):  # noqa: D102 (inherited)
+    def scoring_options(self, model):  # noqa: D102 (inherited)
         # The loss is a mean over batches, in which more or fewer tokens count.
         nats = keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name="nats")
-        return {**self.compile_options(), "weighted_metrics": [nats]}
+        return {**self.compile_options(model), "weighted_metrics": [nats]}
 
     def verdict(self, scores):  # noqa: D102 (inherited)
         return f"loss: {scores['nats']:.4f} nats per {self.predicted}"

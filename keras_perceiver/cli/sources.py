@@ -17,6 +17,10 @@ class Performances:
     """MIDI files of piano performances to train on, and held out."""
 
 
+class MovingFrames:
+    """Pairs of frames and their optical flow to train on, and held out."""
+
+
 # For each kind, name to class; the first is the default, which needs no files where there
 # is such a source.
 SOURCES = {
@@ -41,5 +45,9 @@ SOURCES = {
             ),
         ),
         (Performances, (data.midi_folder, data.maestro)),
+        (
+            MovingFrames,
+            (data.moved_photographs, data.sintel, data.kitti_flow, data.flying_chairs),
+        ),
     )
 }

@@ -165,17 +165,17 @@ class Task:
         """Callbacks of `fit` for this task."""
         return []
 
-    def compile_options(self):
+    def compile_options(self, model):
         """Loss and metrics to train with."""
         raise NotImplementedError
 
-    def chosen_compile_options(self, chosen):
+    def chosen_compile_options(self, chosen, model):
         """The same, where options say more of it."""
-        return self.compile_options()
+        return self.compile_options(model)
 
-    def scoring_options(self):
+    def scoring_options(self, model):
         """Loss and metrics to judge with, exact over all batches."""
-        return self.compile_options()
+        return self.compile_options(model)
 
     def verdict(self, scores):
         """What `evaluate` found, in words."""
@@ -208,7 +208,7 @@ class Task:
         refuse(
             model,
             "a classifier (for a masked language model: fill-mask; for one that "
-            "continues: generate)",
+            "continues: generate; for optical flow: flow)",
         )
 
 
@@ -244,7 +244,7 @@ class ClassifierTask(EncoderTask):
         """Names of the classes of the data."""
         return checked_labels(chosen.data, chosen.model.num_classes)
 
-    def compile_options(self):  # noqa: D102 (inherited)
+    def compile_options(self, model):  # noqa: D102 (inherited)
         return {
             "loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             "metrics": ["accuracy"],

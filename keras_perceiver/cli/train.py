@@ -45,7 +45,7 @@ def fit(argv):
         model.compile(
             _optimizer(chosen, steps * chosen.epochs),
             jit_compile=chosen.jit_compile,
-            **task.chosen_compile_options(chosen),
+            **task.chosen_compile_options(chosen, model),
         )
         folder = run_folder.make(chosen.output)
         (folder / "config.yaml").write_text(config)
@@ -72,7 +72,7 @@ def fit(argv):
 
 def score(task, model, held_out):
     """What a model is worth on held-out batches: metrics by name."""
-    model.compile(**task.scoring_options())
+    model.compile(**task.scoring_options(model))
     steps = len(held_out)
     return model.evaluate(read_ahead(held_out), steps=steps, verbose=0, return_dict=True)
 

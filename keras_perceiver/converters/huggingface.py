@@ -1,10 +1,10 @@
-"""transformers' Perceivers: image and text classifiers, masked language model, flow.
+"""transformers' Perceivers: images, text, optical flow and several kinds of inputs.
 
 Reference: transformers 5.23; `layer_norm_eps` of its config has no effect there, and
 none here.
 """
 
-from keras_perceiver.converters import huggingface_flow
+from keras_perceiver.converters import huggingface_flow, multimodal
 from keras_perceiver.converters.apply import module_rows
 from keras_perceiver.converters.huggingface_encoder import (
     CROSS,
@@ -33,6 +33,7 @@ from keras_perceiver.converters.processor import (
 ARCHITECTURES = {
     **dict.fromkeys(IMAGE_ENCODERS, "ImageClassifier"),
     "PerceiverForMaskedLM": "MaskedLM",
+    "PerceiverForMultimodalAutoencoding": "MultimodalAutoencoder",
     "PerceiverForOpticalFlow": "OpticalFlow",
     "PerceiverForSequenceClassification": "TextClassifier",
 }
@@ -49,17 +50,20 @@ def table(architecture, layers_per_block):
         return
     if class_name == "ImageClassifier":
         yield from adapter_rows(architecture)
-    else:
+    elif class_name in ("MaskedLM", "TextClassifier"):
         adapter = "perceiver.input_preprocessor"
         yield "token_embedding/embeddings", f"{adapter}.embeddings.weight", None
         yield "positions/positions", f"{adapter}.position_embeddings.weight", None
     masked_lm = class_name == "MaskedLM"
     decoder = "perceiver.decoder" if masked_lm else "perceiver.decoder.decoder"
-    queries = f"{decoder}.output_position_encodings.position_embeddings"
-    yield f"{'queries' if masked_lm else 'query'}/queries", queries, None
     yield from module_rows(
         "decoder/cross_attention", f"{decoder}.decoding_cross_attention", CROSS
     )
+    if class_name == "MultimodalAutoencoder":
+        yield from multimodal.rows()
+        return
+    queries = f"{decoder}.output_position_encodings.position_embeddings"
+    yield f"{'queries' if masked_lm else 'query'}/queries", queries, None
     if masked_lm:
         yield "logits/bias", "embedding_decoder.bias", None
     else:
@@ -74,6 +78,7 @@ def describe(folder, config):
     makers = {
         "ImageClassifier": image_classifier,
         "MaskedLM": masked_lm,
+        "MultimodalAutoencoder": multimodal_autoencoder,
         "OpticalFlow": huggingface_flow.form,
         "TextClassifier": text_classifier,
     }
@@ -134,6 +139,13 @@ def masked_lm(folder, config):
             "preprocessor": _text_processor(folder, config),
         },
     }
+
+
+def multimodal_autoencoder(folder, config):
+    """Form of a `MultimodalAutoencoder`."""
+    config = {**DEFAULTS, **config}
+    options, decoder = encoder_options(config), spec(config, heads=1)
+    return multimodal.form(config, num_classes(config), options, decoder)
 
 
 def num_classes(config):

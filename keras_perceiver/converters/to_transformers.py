@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 
-from keras_perceiver.converters import huggingface_flow
+from keras_perceiver.converters import huggingface_flow, multimodal
 from keras_perceiver.converters.apply import named_tensors
 from keras_perceiver.converters.huggingface import (
     ARCHITECTURES,
@@ -30,17 +30,17 @@ def to_huggingface(model, folder):
     """Write a model as a folder that transformers loads.
 
     `from_pretrained(folder)` of `PerceiverForImageClassificationFourier`, `...Learned`
-    or `...ConvProcessing`, of `PerceiverForMaskedLM`, `PerceiverForOpticalFlow` or
-    `PerceiverForSequenceClassification` then gives the same logits or flow (of frames
-    as patches, which that class takes). Dropout and label names go along; residual
-    dropout and `remat`, which that library does not have, must be off or are left out
-    respectively. Of tokenizers, those of bytes and of a `tokenizer.json` go along,
-    SentencePiece does not.
+    or `...ConvProcessing`, of `PerceiverForMaskedLM`, `PerceiverForOpticalFlow` (of frames
+    as patches, which that class takes), `PerceiverForSequenceClassification` or
+    `PerceiverForMultimodalAutoencoding` then gives the same outputs. Dropout and label
+    names go along; residual dropout and `remat`, which that library does not have, must
+    be off or are left out respectively. Of tokenizers, those of bytes and of a
+    `tokenizer.json` go along, SentencePiece does not.
 
     Args:
-        model: an `ImageClassifier`, `MaskedLM`, `OpticalFlow` or `TextClassifier`,
-            whose architecture that class can express: classifiers with the decoder
-            head.
+        model: an `ImageClassifier`, `MaskedLM`, `MultimodalAutoencoder`, `OpticalFlow` or
+            `TextClassifier`, whose architecture that class can express: classifiers with
+            the decoder head.
         folder: to write; complete or not at all.
 
     Raises:
@@ -61,7 +61,7 @@ def to_huggingface(model, folder):
         if name == "ImageClassifier":
             settings = _image_processor(model)
             write_json(os.path.join(fresh, "preprocessor_config.json"), settings)
-        else:
+        elif name != "MultimodalAutoencoder":
             write_tokenizer(model.preprocessor, fresh)
         # Without this mark, transformers refuses the file.
         write_tensors(os.path.join(fresh, "model.safetensors"), tensors, {"format": "pt"})
@@ -155,8 +155,12 @@ def _classifier(model, encoder):
         ),
     }
     labels = model.preprocessor and model.preprocessor.labels
-    labels = labels or [f"LABEL_{i}" for i in range(model.num_classes)]
-    return requirements, {
+    return requirements, _label_settings(labels, model.num_classes)
+
+
+def _label_settings(labels, count):
+    labels = labels or [f"LABEL_{i}" for i in range(count)]
+    return {
         "id2label": {str(i): label for i, label in enumerate(labels)},
         "label2id": {label: i for i, label in enumerate(labels)},
     }
@@ -174,10 +178,21 @@ def _image_classifier(model, encoder):
     return requirements, {**more, "image_size": images.image_shape[0]}
 
 
+def _multimodal_autoencoder(model, encoder):
+    requirements, more, num_labels = multimodal.requirements(model)
+    width = encoder.latent_channels
+    requirements["(qk_channels, v_channels) of the decoder"] = (
+        _attention_channels(model.get_layer("decoder").cross),
+        (width, width),
+    )
+    return requirements, {**more, **_label_settings(None, num_labels)}
+
+
 # By our class.
 REQUIREMENTS = {
     "ImageClassifier": _image_classifier,
     "MaskedLM": _masked_lm,
+    "MultimodalAutoencoder": _multimodal_autoencoder,
     "OpticalFlow": huggingface_flow.requirements,
     "TextClassifier": _text_classifier,
 }

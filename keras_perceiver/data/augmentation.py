@@ -1,12 +1,16 @@
 """Random changes of training images: seeded, one after the other, none by default."""
 
 import dataclasses
+import threading
 
 import keras
 import numpy as np
 
 # Sides of a random crop, one over the other, at most.
 MAX_RATIO = 4 / 3
+# On PyTorch Keras draws beta numbers from the process's one generator, which it seeds
+# first: one thread of a pipeline at a time.
+ONE_THREAD = threading.Lock()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,7 +29,8 @@ class Augmentation:
             preprocessor's crop of the centre. The papers have 0.08.
         flip: mirror half of the images, left to right.
         rand_augment: operations of `keras.layers.RandAugment` on each image of three
-            channels. It computes all of its eleven to take one, so it is slow.
+            channels. It computes all of its eleven to take one, so it is slow; JAX
+            compiles them again for each size of images, as a `crop` makes them.
         magnitude: their strength, from 0 to 1 on Keras' scale, where 0.1 turns by up to
             36 degrees.
         cutmix: `factor` of `keras.layers.CutMix`, which pastes a part of another image
@@ -88,7 +93,8 @@ class Augmentation:
         wanted = [(layer, strength) for layer, strength in kinds if strength]
         layer, strength = wanted[rng.integers(len(wanted))]
         layer = layer(strength, seed=_seed(rng), dtype="float32")
-        mixed = layer({"images": images, "labels": labels}, training=True)
+        with ONE_THREAD:
+            mixed = layer({"images": images, "labels": labels}, training=True)
         return tuple(keras.ops.convert_to_numpy(mixed[key]) for key in ("images", "labels"))
 
     def _moved(self, image, rng):

@@ -5,7 +5,11 @@ import functools
 import keras
 import numpy as np
 
-from keras_perceiver.preprocessing import ImagePreprocessor, TextPreprocessor
+from keras_perceiver.preprocessing import (
+    ImagePreprocessor,
+    PointPreprocessor,
+    TextPreprocessor,
+)
 
 
 def batches(source, model, batch_size=64, seed=None, augmentation=None, one_hot=False):
@@ -24,22 +28,25 @@ def batches(source, model, batch_size=64, seed=None, augmentation=None, one_hot=
     Without a seed: each record once, in order.
 
     Args:
-        source: a sequence of `(image, label)` or `(text, label)`, for example
-            `ImageData.train` or `TextData.train`.
-        model: an `ImageClassifier` or a `TextClassifier`; its `preprocessor` makes
-            inputs of images or texts. Texts that are longer than its `max_length` are
-            refused unless it truncates.
+        source: a sequence of `(image, label)`, `(text, label)`, `(clip, label)` or
+            `(points, label)`, for example `ImageData.train` or `TextData.train`.
+        model: a classifier of these; its `preprocessor` makes inputs of them. Texts that
+            are longer than its `max_length` are refused unless it truncates.
         batch_size: records a batch.
         seed: of order and augmentation, or None.
-        augmentation: of images: an `Augmentation`, or None; needs a seed.
+        augmentation: an `Augmentation` of images, or another function of a record's
+            input and a `numpy.random.Generator` that gives a changed one; or None. It
+            needs a seed.
         one_hot: labels as `[B, E]` float32, for `keras.losses.CategoricalCrossentropy`,
             which can smooth them. An augmentation that mixes them needs it.
 
     Returns:
         A `grain.MapDataset` of `(inputs, labels [B] int32)`, or labels `[B, E]`. Inputs
-        are images `[B, H, W, C]` float32, or a dict of `token_ids` and `padding_mask`,
-        int32 `[B, S]`, where S is always the preprocessor's `max_length`: with one shape
-        a model is compiled once.
+        are images `[B, H, W, C]` float32, or clips `[B, samples, channels]` float32, or a
+        dict of `token_ids` and `padding_mask`, int32 `[B, S]`, or of `points`, float32
+        `[B, M, C]`, and `padding_mask`, int32 `[B, M]`. S is always the preprocessor's
+        `max_length`, M the size of the source's largest set: with one shape a model is
+        compiled once.
 
     Raises:
         ValueError: an empty source, fewer records than a batch, a record that is no
@@ -57,13 +64,16 @@ def batches(source, model, batch_size=64, seed=None, augmentation=None, one_hot=
     import grain
 
     preprocess = checked_preprocessor(model)
-    if augmentation is not None and augmentation.crop < 1:
+    if getattr(augmentation, "crop", 1) < 1:
         config = {**preprocess.get_config(), "crop": None}
         preprocess = ImagePreprocessor.from_config(config)
-    if isinstance(preprocess, TextPreprocessor):
-        preprocess = functools.partial(preprocess, pad_to=preprocess.max_length)
     _check(source, model, preprocess, seed, augmentation, one_hot)
     check_batch_size(batch_size, len(source), "records", seed)
+    if isinstance(preprocess, TextPreprocessor):
+        preprocess = functools.partial(preprocess, pad_to=preprocess.max_length)
+    elif isinstance(preprocess, PointPreprocessor):
+        largest = max(1, *(len(points) for points, _ in source))
+        preprocess = functools.partial(preprocess, pad_to=largest)
 
     def to_inputs(records):
         inputs, labels = zip(*records, strict=True)
@@ -84,7 +94,7 @@ def batches(source, model, batch_size=64, seed=None, augmentation=None, one_hot=
     # Inputs are made of whole batches: tokenizers are fast with many texts at once.
     dataset = dataset.batch(batch_size, drop_remainder=seed is not None, batch_fn=list)
     dataset = dataset.map(to_inputs)
-    if augmentation is not None and augmentation.mixes:
+    if getattr(augmentation, "mixes", False):
         dataset = dataset.random_map(lambda batch, rng: augmentation.mix(*batch, rng))
     # After the batches, so that no batch mixes two epochs; each epoch has a new order.
     return dataset if seed is None else dataset.repeat()
@@ -127,7 +137,7 @@ def _check(source, model, preprocess, seed, augmentation, one_hot):
         raise ValueError("`source` must hold at least one record. Received none.")
     if augmentation is not None and seed is None:
         raise ValueError("`augmentation` needs a `seed`. Received: seed=None")
-    if augmentation is not None and augmentation.mixes and not one_hot:
+    if getattr(augmentation, "mixes", False) and not one_hot:
         raise ValueError("`augmentation` that mixes labels needs `one_hot=True`.")
     # What is in memory is checked whole, the rest where it is cheap: one record.
     if not isinstance(source[0], (tuple, list)) or len(source[0]) != 2:
@@ -140,7 +150,8 @@ def _check(source, model, preprocess, seed, augmentation, one_hot):
     for value in (label,) if labels is None else (np.min(labels), np.max(labels)):
         _check_label(value, model.num_classes)
     texts = getattr(source, "texts", None)
-    preprocess([record] if texts is None else [max(texts, key=len)])
+    in_memory = getattr(source, "sets", [record])
+    preprocess(in_memory if texts is None else [max(texts, key=len)])
 
 
 def _check_label(label, num_classes):

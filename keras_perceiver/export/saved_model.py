@@ -106,16 +106,20 @@ def _symbolic_shape(tensor):
 
 def _length_constraints(model):
     """What is known of the unknown length: no table of positions is shorter."""
+    return [f"length <= {size}" for size in _table_sizes(model)]
+
+
+def _table_sizes(model):
     tables = [x for x in model.layers if isinstance(x, LearnedPositions)]
-    return [f"length <= {table.positions.shape[0]}" for table in tables]
+    return [table.positions.shape[0] for table in tables]
 
 
 def _served(model, loaded, batch_size):
     """What the model gives for an example, and what a SavedModel gives."""
-    rng = np.random.default_rng(0)
+    rng, length = np.random.default_rng(0), min([16, *_table_sizes(model)])
 
     def example(tensor):
-        shape = [batch_size, *(16 if n is None else n for n in tensor.shape[1:])]
+        shape = [batch_size, *(length if n is None else n for n in tensor.shape[1:])]
         dtype = keras.backend.standardize_dtype(tensor.dtype)
         if "float" in dtype:
             return rng.normal(size=shape).astype(dtype)

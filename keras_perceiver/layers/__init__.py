@@ -20,13 +20,14 @@ The letters of the papers, used in every docstring and shape comment:
 
 from keras_perceiver.layers.attention import Attention
 from keras_perceiver.layers.blocks import LatentCrossAttention, SelfAttentionBlock
+from keras_perceiver.layers.coordinates import CoordinateEncoding
 from keras_perceiver.layers.decoder import PerceiverDecoder
 from keras_perceiver.layers.encoder import PerceiverEncoder
 from keras_perceiver.layers.image_spec import LearnedPositionSpec, StemSpec
 from keras_perceiver.layers.perceiver_ar import PerceiverAR
 from keras_perceiver.layers.positions import FourierEncoding, LearnedPositions
 from keras_perceiver.layers.prefix import CausalPrefixAttention
-from keras_perceiver.layers.queries import LearnedQueries
+from keras_perceiver.layers.queries import GridQueries, LearnedQueries
 from keras_perceiver.layers.resampler import PerceiverResampler
 from keras_perceiver.layers.spec import AttentionSpec
 
@@ -34,7 +35,9 @@ __all__ = [
     "Attention",
     "AttentionSpec",
     "CausalPrefixAttention",
+    "CoordinateEncoding",
     "FourierEncoding",
+    "GridQueries",
     "LatentCrossAttention",
     "LearnedPositionSpec",
     "LearnedPositions",

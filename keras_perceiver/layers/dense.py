@@ -34,18 +34,19 @@ class TokenEmbedding(keras.layers.ReversibleEmbedding):
         super().quantize(mode, type_check=False, config=config)
 
 
-def token_embedding(vocab_size, channels, init_scale):
+def token_embedding(vocab_size, channels, init_scale, name="token_embedding"):
     """The embedding of a text model, `[B, S] -> [B, S, C]`, float32 in reverse.
 
     Args:
         vocab_size: number of token ids, V.
         channels: of the vectors, C.
         init_scale: standard deviation of their initial values.
+        name: of the layer.
     """
     return TokenEmbedding(
         vocab_size,
         channels,
         embeddings_initializer=keras.initializers.RandomNormal(0.0, init_scale),
         reverse_dtype="float32",
-        name="token_embedding",
+        name=name,
     )

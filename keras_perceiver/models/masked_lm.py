@@ -152,7 +152,7 @@ class MaskedLM(ConfiguredModel):
 def _answers(layer, tied, latents, token_ids, mask_positions=None):
     """Logits `[B, S, V]` or `[B, K, V]` by the layers of some names."""
     # [B, S, F] or [B, K, F]
-    x = layer("queries")(latents, token_ids, indices=mask_positions)
+    x = layer("queries")(latents, token_ids, points=mask_positions)
     x = layer("decoder")(x, latents)
     if tied:
         x = layer("token_embedding")(x, reverse=True)

@@ -13,6 +13,7 @@ from keras_perceiver.layers import (
 )
 from keras_perceiver.layers.configured import argument_names
 from keras_perceiver.layers.dense import Dense
+from keras_perceiver.layers.initializers import PixelDifferences
 from keras_perceiver.layers.neighbourhoods import Neighbourhoods
 from keras_perceiver.layers.spec import check_positive
 from keras_perceiver.models.model import ConfiguredModel
@@ -33,8 +34,7 @@ class OpticalFlowEncoder(ConfiguredModel):
         image_shape: `(height, width)` of the frames; the official model's by default.
         patch_channels: channels that the pixels around a place are projected to.
         num_bands: Fourier frequencies per image axis.
-        init_scale: standard deviation of the projection's and of the encoder's initial
-            weights.
+        init_scale: standard deviation of the encoder's initial weights.
         name: of the model.
         **encoder_options: other arguments of
             `keras_perceiver.layers.PerceiverEncoder`; `num_latents` and
@@ -80,7 +80,7 @@ class OpticalFlowEncoder(ConfiguredModel):
         x = Neighbourhoods(name="patches")(inputs)  # [B, height, width, 2 * 9 * 3]
         x = Dense(
             patch_channels,
-            kernel_initializer=keras.initializers.RandomNormal(0.0, init_scale),
+            kernel_initializer=PixelDifferences(),
             name="patch_projection",
         )(x)  # [B, height, width, patch_channels]
         x = FourierEncoding(num_bands, name="positions")(x)  # [B, M, C]

@@ -1,55 +1,54 @@
-"""Space-to-depth: patches of an image or a video as channels."""
+"""Space-to-depth: patches of a sound, an image or a video as channels."""
 
 import einops
 
 from keras_perceiver.ops.masks import check_rank
 
+# By number of axes: pixels on their axes, and patches with pixels in the channels.
+PATTERNS = {
+    1: ("b (t q) c", "b t (q c)"),
+    2: ("b (h p) (w q) c", "b h w (p q c)"),
+    3: ("b (t r) (h p) (w q) c", "b t h w (r p q c)"),
+}
+
 
 def space_to_depth(x, patch_size):
-    """Move the pixels of each patch into the channels.
+    """Move the pixels, or samples, of each patch into the channels.
 
     Args:
-        x: `[B, H, W, C]` images, or `[B, T, H, W, C]` videos.
-        patch_size: pixels on a side, or a tuple with one size per spatial axis
-            (`(height, width)`, or `(time, height, width)`).
+        x: `[B, T, C]` sounds, `[B, H, W, C]` images, or `[B, T, H, W, C]` videos.
+        patch_size: samples, or pixels on a side, or a tuple with one size per axis
+            (`(time,)`, `(height, width)`, or `(time, height, width)`).
 
     Returns:
-        `[B, (T/t), H/h, W/w, (t*)h*w*C]`; channels in the order (t, h, w, C), as
-        in DeepMind's preprocessor.
+        `[B, T/t, t*C]`, or `[B, (T/t), H/h, W/w, (t*)h*w*C]`; channels in the order
+        (t, h, w, C), as in DeepMind's preprocessor.
 
     Raises:
         ValueError: wrong rank, or an axis that its patch size does not divide.
     """
     sizes = _sizes(x, patch_size)
-    pattern = (
-        "b (h p) (w q) c -> b h w (p q c)"
-        if len(sizes) == 2
-        else "b (t r) (h p) (w q) c -> b t h w (r p q c)"
-    )
-    return einops.rearrange(
-        x, pattern, **dict(zip("pq" if len(sizes) == 2 else "rpq", sizes, strict=True))
-    )
+    apart, together = PATTERNS[len(sizes)]
+    return einops.rearrange(x, f"{apart} -> {together}", **_by_letter(sizes))
 
 
 def depth_to_space(x, patch_size):
     """The inverse of `space_to_depth`."""
     sizes = _sizes(x, patch_size, divide=False)
-    pattern = (
-        "b h w (p q c) -> b (h p) (w q) c"
-        if len(sizes) == 2
-        else "b t h w (r p q c) -> b (t r) (h p) (w q) c"
-    )
-    return einops.rearrange(
-        x, pattern, **dict(zip("pq" if len(sizes) == 2 else "rpq", sizes, strict=True))
-    )
+    apart, together = PATTERNS[len(sizes)]
+    return einops.rearrange(x, f"{together} -> {apart}", **_by_letter(sizes))
+
+
+def _by_letter(sizes):
+    return dict(zip("rpq"[-len(sizes) :], sizes, strict=True))
 
 
 def _sizes(x, patch_size, divide=True):
-    check_rank("x", x, (4, 5), "[B, H, W, C] or [B, T, H, W, C]")
+    check_rank("x", x, (3, 4, 5), "[B, T, C], [B, H, W, C] or [B, T, H, W, C]")
     axes = len(x.shape) - 2
     if isinstance(patch_size, int):
         # One number means square patches; frames of a video stay apart.
-        sizes = (patch_size, patch_size) if axes == 2 else (1, patch_size, patch_size)
+        sizes = (1,) * (axes == 3) + (patch_size,) * min(axes, 2)
     else:
         sizes = tuple(patch_size)
     if len(sizes) != axes or any(size < 1 for size in sizes):

@@ -112,7 +112,7 @@ def to_pixels(image, channels, name="images"):
         ValueError: an array of another shape or range, NaN pixels.
     """
     if isinstance(image, (str, os.PathLike)):
-        image = _open(image, name)
+        image = open_image(image, name)
     elif hasattr(image, "convert"):  # a PIL image
         image = np.asarray(image.convert("L" if channels == 1 else "RGB"))
     image = np.asarray(image)
@@ -149,7 +149,17 @@ def check_finite(name, array):
         )
 
 
-def _open(path, name):
+def open_image(path, name="images"):
+    """Pixels of an image file in colours, uint8 `[H, W, 3]`.
+
+    Args:
+        path: of the file.
+        name: of the argument, for errors.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: another kind of file.
+    """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:

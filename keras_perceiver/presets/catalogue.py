@@ -19,14 +19,18 @@ def _text(class_name, encoder, **config):
     }
 
 
+def _form(class_name, **config):
+    return {"class_name": class_name, "config": config}
+
+
 def _spec(**config):
-    return {"class_name": "AttentionSpec", "config": config}
+    return _form("AttentionSpec", **config)
 
 
 def _ar(class_name, attention=None, **config):
     if attention is not None:
         config["attention"] = attention
-    return {"class_name": class_name, "config": config}
+    return _form(class_name, **config)
 
 
 IMAGENET = {
@@ -139,6 +143,22 @@ ARCHITECTURES = {
             },
         },
     },
+    # arXiv 2107.14795, section 4.3 and appendix G: Kinetics-700-2020, 52,097 inputs.
+    "perceiver_io_multimodal": _form(
+        "MultimodalAutoencoder",
+        encoder=_form(
+            "MultimodalEncoder",
+            modalities={
+                "audio": _form("AudioModality", samples=30720),
+                "image": _form("VideoModality", frames=16, height=224, width=224),
+                "label": _form("LabelModality", num_classes=700),
+            },
+            num_latents=784,
+            latent_channels=512,
+            layers_per_block=8,
+        ),
+        endpoint=False,
+    ),
     # krasserm/perceiver-io, MNIST training example of version 0.11.
     "perceiver_io_mnist": _classifier(
         {

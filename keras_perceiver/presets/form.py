@@ -12,9 +12,11 @@ from keras_perceiver.layers import AttentionSpec, LearnedPositionSpec, StemSpec
 from keras_perceiver.layers.configured import argument_names, check_keys
 from keras_perceiver.models.model import ConfiguredModel
 from keras_perceiver.preprocessing import (
+    AudioPreprocessor,
     FlowPreprocessor,
     ImagePreprocessor,
     MidiPreprocessor,
+    PointPreprocessor,
     TextPreprocessor,
 )
 from keras_perceiver.preprocessing.tokenizers import TOKENIZERS
@@ -24,10 +26,12 @@ CLASSES = {
     for cls in (
         AttentionSpec,
         FlowPreprocessor,
+        AudioPreprocessor,
         ImagePreprocessor,
         LearnedPositionSpec,
         MidiPreprocessor,
         StemSpec,
+        PointPreprocessor,
         TextPreprocessor,
         *TOKENIZERS.values(),
         *(getattr(models, name) for name in models.__all__),
@@ -36,6 +40,8 @@ CLASSES = {
 }
 # Settings that make Python objects, not only wider arrays.
 DEPTHS = ("layers_per_block", "num_layers")
+# No weight is longer for them, and nothing is allocated: seconds of sound are many samples.
+UNWEIGHED = ("max_resolution", "samples", "sampling_rate")
 MAX_NESTING = 10
 
 
@@ -62,6 +68,8 @@ def to_form(value, name="model"):
         }
     if isinstance(value, (list, tuple)):
         return [to_form(item, name) for item in value]
+    if isinstance(value, dict) and "class_name" not in value:  # objects by name
+        return {key: to_form(item, key) for key, item in value.items()}
     if isinstance(value, dict):  # a form already, as a tokenizer is in a config
         check_form(value)
         config = {key: to_form(item, key) for key, item in value["config"].items()}
@@ -86,6 +94,9 @@ def from_form(form):
         return [from_form(item) for item in form]
     if not isinstance(form, dict):
         return form
+    objects = [isinstance(item, dict) for item in form.values()]
+    if "class_name" not in form and objects and all(objects):  # by name
+        return {key: from_form(item) for key, item in form.items()}
     cls = CLASSES[check_form(form)]
     also = cls.encoder_option_names() if issubclass(cls, ConfiguredModel) else ()
     check_keys(cls, form["config"], also)
@@ -141,6 +152,8 @@ def check_sizes(form, tensors, key="", nesting=0):
     limit = len(tensors.shapes) // 10  # a layer has more than ten weights
     if key not in DEPTHS:
         limit = max(sum(math.prod(shape) for shape in tensors.shapes.values()), 4096)
+    if key in UNWEIGHED:
+        limit = 2**31
     if isinstance(form, (int, float)) and not abs(form) <= limit:
         raise ValueError(
             f"`{key}` must not exceed {limit}, from the size of "

@@ -36,9 +36,9 @@ def load(name_or_path, load_weights=True):
             wrote, or a checkpoint in the layout of the Hugging Face hub of
             transformers (`PerceiverForImageClassificationFourier`, `...Learned`,
             `...ConvProcessing`, `PerceiverForMaskedLM`, `PerceiverForOpticalFlow`,
-            `PerceiverForSequenceClassification`) or of krasserm/perceiver-io (image and
-            text classifier, optical flow, masked and causal language model, symbolic
-            audio), converted on the fly.
+            `PerceiverForSequenceClassification`, `PerceiverForMultimodalAutoencoding`) or
+            of krasserm/perceiver-io (image and text classifier, optical flow, masked and
+            causal language model, symbolic audio), converted on the fly.
         load_weights: False for the architecture with random initial weights. A
             folder must hold its weights all the same: they bound its size.
 

@@ -10,7 +10,10 @@ import pytest
 import contract
 import keras_perceiver as kp
 import tiny
+import tiny_audio
 import tiny_flow
+import tiny_multimodal
+import tiny_points
 import tiny_text
 from keras_perceiver.layers import AttentionSpec
 
@@ -114,6 +117,55 @@ def test_frames_in_and_flow_out(tmp_path):
         frames = tiny_flow.frames(count)
         expected = model.predict(frames, verbose=0)
         np.testing.assert_allclose(served.serve(frames).numpy(), expected, atol=1e-5)
+
+
+@exports
+def test_sets_of_any_size_and_number(tmp_path):
+    import tensorflow as tf
+
+    model = tiny_points.classifier()
+    contract.randomize(model, np.random.default_rng(1))
+    kp.export.saved_model(model, tmp_path / "exported")
+    served = tf.saved_model.load(str(tmp_path / "exported"))
+    for sizes, length in (((5,), 16), ((3, 20, 0), 21)):
+        inputs = model.preprocessor(tiny_points.sets(*sizes), pad_to=length)
+        expected = model.predict_on_batch(inputs)
+        inputs["points"][inputs["padding_mask"] == 0] = np.nan
+        np.testing.assert_allclose(served.serve(inputs).numpy(), expected, atol=1e-5)
+
+
+@exports
+def test_any_number_of_clips(tmp_path):
+    """With the Fourier transforms of the mel spectrogram inside."""
+    import tensorflow as tf
+
+    model = tiny_audio.classifier(mel=tiny_audio.MEL)
+    contract.randomize(model, np.random.default_rng(1))
+    kp.export.saved_model(model, tmp_path / "exported")
+    served = tf.saved_model.load(str(tmp_path / "exported"))
+    for count in (1, 3):
+        clips = tiny_audio.clips(count)
+        expected = model.predict_on_batch(clips)
+        np.testing.assert_allclose(served.serve(clips).numpy(), expected, atol=1e-5)
+
+
+@exports
+def test_multimodal_with_anything_missing(tmp_path):
+    """What is missing is masked, as there every input must be given."""
+    import tensorflow as tf
+
+    names = ("audio", "label", "text")
+    model = tiny_multimodal.autoencoder(*names)
+    contract.randomize(model, np.random.default_rng(1))
+    kp.export.saved_model(model, tmp_path / "exported")
+    served = tf.saved_model.load(str(tmp_path / "exported"))
+    for count in (1, 3):
+        inputs = tiny_multimodal.batch(count, names)
+        expected = model.predict(inputs, verbose=0)
+        out = served.serve(inputs)
+        assert set(out) == set(expected)
+        for name, x in expected.items():
+            np.testing.assert_allclose(out[name].numpy(), x, atol=1e-5)
 
 
 @exports

@@ -11,9 +11,12 @@ EXPECTED = {
     "quickstart": ("held-out accuracy", ["attention.png", "mistakes.png", "preset"]),
     "compose_your_own_modality": ("shuffled: logits change by", ["attention.png"]),
     "generation": ("exact: the first", ["policies.png", "preset"]),
+    "multimodal": ("label from image:", ["reconstructions.png"]),
+    "optical_flow": ("end-point error", ["frames.png", "held_out.png", "film.mp4"]),
     "text": ("held-out accuracy: pretrained", ["classifier"]),
 }
-OWN_FILES = ("copy_task", "permuted_pixels")  # tests of theirs that run them in full
+# Tests of theirs run them in full.
+OWN_FILES = ("copy_task", "notes", "permuted_pixels", "point_clouds")
 
 
 @pytest.mark.one_backend

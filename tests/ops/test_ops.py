@@ -7,6 +7,7 @@ from keras import ops
 import numpy_reference as reference
 from keras_perceiver import ops as kops
 from keras_perceiver.ops.fourier import feature_channels
+from tolerances import FLOAT32
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (9, 7)])
@@ -40,6 +41,30 @@ def test_resolution_is_independent_of_the_shape():
         kops.fourier_features((9, 9), 4, max_resolution=(32,))
 
 
+def test_coordinates_have_the_features_of_their_place_in_a_grid():
+    axes = np.linspace(-1, 1, 9), np.linspace(-1, 1, 7)
+    places = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).astype("float32")
+    features = ops.convert_to_numpy(kops.coordinate_features(places, 6, (9, 7)))
+    np.testing.assert_allclose(features, kops.fourier_features((9, 7), 6), atol=FLOAT32)
+
+
+@pytest.mark.parametrize(("shape", "resolution"), [((5,), (9,)), ((2, 3, 4), None)])
+def test_features_of_points_are_those_of_the_grid(rng, shape, resolution):
+    grid = kops.fourier_features(shape, 3, resolution)
+    points = rng.integers(0, np.prod(shape), (2, 7))
+    some = kops.point_features(ops.convert_to_tensor(points), shape, 3, resolution)
+    expected = grid.reshape(-1, grid.shape[-1])[points]
+    np.testing.assert_array_equal(ops.convert_to_numpy(some), expected)
+
+
+def test_coordinates_without_the_endpoint():
+    features = kops.point_features(ops.arange(4), (4,), 2, endpoint=False)
+    features = ops.convert_to_numpy(features)
+    places = -1 + 2 * np.arange(4) / 4
+    np.testing.assert_allclose(features[:, 0], places)
+    np.testing.assert_allclose(features[:, 2], np.sin(2 * np.pi * places), atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("shape", "patch", "expected"),
     [
@@ -47,6 +72,7 @@ def test_resolution_is_independent_of_the_shape():
         ((2, 4, 6, 3), (2, 3), (2, 2, 2, 18)),
         ((2, 4, 6, 8, 1), (2, 3, 4), (2, 2, 2, 2, 24)),
         ((2, 3, 4, 4, 1), 2, (2, 3, 2, 2, 4)),
+        ((2, 6, 2), 3, (2, 2, 6)),
     ],
 )
 def test_space_to_depth(rng, shape, patch, expected):
@@ -82,7 +108,7 @@ def test_space_to_depth_refuses():
     with pytest.raises(ValueError, match="`patch_size` must be a positive integer or 2"):
         kops.space_to_depth(x, (1, 2, 3))
     with pytest.raises(ValueError, match="`x` must have shape"):
-        kops.space_to_depth(x[0], 2)
+        kops.space_to_depth(x[0, 0], 2)
 
 
 def test_normalize_is_a_norm_without_weights(rng):

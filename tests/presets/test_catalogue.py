@@ -20,6 +20,7 @@ EXPECTED = {
     # FLOPs counted by hand: the paper has none.
     "perceiver_io_imagenet_learned": (62_255_848, 478.0),
     "perceiver_io_imagenet_conv": (48_646_522, 369.0),
+    "perceiver_io_multimodal": (19_858_855, None),
     "perceiver_io_mnist": (907_212, None),
     "perceiver_io_mnist_small": (805_035, None),
     "perceiver_imagenet": (44_912_254, 706.3),

@@ -32,17 +32,17 @@ class ImageClassifierTask(ClassifierTask):
             help="Part of a label that is spread over all classes, in training.",
         )
 
-    def compile_options(self):  # noqa: D102 (inherited)
+    def compile_options(self, model):  # noqa: D102 (inherited)
         return {
             "loss": keras.losses.CategoricalCrossentropy(from_logits=True),
             "metrics": ["accuracy"],
         }
 
-    def chosen_compile_options(self, chosen):  # noqa: D102 (inherited)
+    def chosen_compile_options(self, chosen, model):  # noqa: D102 (inherited)
         loss = keras.losses.CategoricalCrossentropy(
             from_logits=True, label_smoothing=chosen.label_smoothing
         )
-        return {**self.compile_options(), "loss": loss}
+        return {**self.compile_options(model), "loss": loss}
 
     def model(self, chosen):  # noqa: D102 (inherited)
         encoder_options = values(chosen.model.encoder)
