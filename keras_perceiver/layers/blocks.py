@@ -3,10 +3,11 @@
 import keras
 
 from keras_perceiver.layers.configured import Configured
-from keras_perceiver.layers.residual import ResidualAttention, norm, recompute
+from keras_perceiver.layers.residual import ResidualAttention, norm
 from keras_perceiver.layers.spec import AttentionSpec, check_positive
 from keras_perceiver.ops.dropout import dropout as drop
 from keras_perceiver.ops.fusion import cut_fusion
+from keras_perceiver.ops.loops import recompute
 from keras_perceiver.ops.masks import attention_bias_mask, implicit_mask, zero_masked
 from keras_perceiver.ops.norm import normalize
 

@@ -5,8 +5,8 @@ from keras import ops
 
 from keras_perceiver.layers.blocks import LatentCrossAttention, SelfAttentionBlock
 from keras_perceiver.layers.configured import Configured
-from keras_perceiver.layers.residual import recompute
 from keras_perceiver.layers.spec import AttentionSpec, check_positive
+from keras_perceiver.ops.loops import recompute
 from keras_perceiver.ops.masks import (
     attention_bias_mask,
     check_rank,

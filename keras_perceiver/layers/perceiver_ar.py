@@ -9,9 +9,9 @@ from keras_perceiver.layers.prefix import (
     CausalSelfAttentionLayer,
     positions_of,
 )
-from keras_perceiver.layers.residual import recompute
 from keras_perceiver.layers.spec import AttentionSpec, check_positive, check_rate
 from keras_perceiver.ops.dropout import FixedSeed
+from keras_perceiver.ops.loops import recompute
 from keras_perceiver.ops.masks import as_bool, attention_bias_mask, check_rank, zero_masked
 from keras_perceiver.ops.rotary import rotary_angles
 

@@ -5,8 +5,9 @@ from keras import ops
 
 from keras_perceiver.layers.blocks import LatentCrossAttention
 from keras_perceiver.layers.configured import Configured
-from keras_perceiver.layers.residual import norm, recompute
+from keras_perceiver.layers.residual import norm
 from keras_perceiver.layers.spec import AttentionSpec, check_positive
+from keras_perceiver.ops.loops import recompute
 from keras_perceiver.ops.masks import (
     as_bool,
     attention_bias_mask,

@@ -10,6 +10,7 @@ from keras_perceiver.layers.seeds import DropoutSeeds
 from keras_perceiver.layers.spec import AttentionSpec, activation
 from keras_perceiver.ops.dropout import dropout as drop
 from keras_perceiver.ops.dropout import seed_of_part
+from keras_perceiver.ops.loops import map_chunks, recompute
 from keras_perceiver.ops.norm import EPSILON
 
 
@@ -81,27 +82,6 @@ class ResidualAttention(Configured, DropoutSeeds, keras.layers.Layer):
         """None: a mask of the context says nothing about the latents."""
 
 
-def recompute(remat, function, *args):
-    """`function(*args)`, its activations recomputed in the backward pass if `remat`.
-
-    `args` are tensors or None. All randomness must come in through them: what the
-    function drew itself, it would draw anew (see `keras_perceiver.ops.FixedSeed`).
-    """
-    if not remat:
-        return function(*args)
-    # Masks and seeds have no gradient, and TensorFlow fails on asking them for one:
-    # they are closed over.
-    places = [i for i, x in enumerate(args) if x is not None and _is_float(x)]
-
-    def on_floats(*floats):
-        full = list(args)
-        for place, tensor in zip(places, floats, strict=True):
-            full[place] = tensor
-        return function(*full)
-
-    return keras.remat(on_floats)(*(args[i] for i in places))
-
-
 def in_chunks(layer, function, size, remat, queries, args, seeds):
     """`function(queries, *args, *seeds)` for `size` queries at a time.
 
@@ -136,17 +116,4 @@ def in_chunks(layer, function, size, remat, queries, args, seeds):
         own = [seed_of_part(seed, start) for seed in seeds]
         return recompute(remat, on_values, chunk, *values, *args, *own)
 
-    count, rest = divmod(length, size)
-    chunks = ops.reshape(queries[:, : length - rest], (-1, count, size, queries.shape[-1]))
-    chunks = ops.swapaxes(chunks, 0, 1)  # [length / size, B, size, F]
-    starts = size * ops.arange(count, dtype="int32")
-    out = ops.swapaxes(ops.map(lambda x: part(*x), (starts, chunks)), 0, 1)
-    out = ops.reshape(out, (-1, length - rest, out.shape[-1]))
-    if not rest:
-        return out
-    last = part(length - rest, queries[:, length - rest :])
-    return ops.concatenate([out, last], axis=1)
-
-
-def _is_float(x):
-    return "float" in keras.backend.standardize_dtype(x.dtype)
+    return map_chunks(part, size, 1, queries)

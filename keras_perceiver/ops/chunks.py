@@ -33,13 +33,17 @@ def scores_bytes(*sizes):
 def chunk_length(length, bytes_each, least=1):
     """How many keys, or queries, to take at a time, of `length` that are there.
 
+    Equal chunks without a rest, unless that takes over twice as many: putting a rest
+    aside copies all that is there.
+
     Args:
         length: an integer.
         bytes_each: of the scores of one.
         least: to take at a time, whatever their scores are.
     """
-    most = max(least, _CHUNK_BYTES // bytes_each)
-    return -(-length // -(-length // most))  # of equal chunks, as few as there can be
+    fewest = -(-length // max(least, _CHUNK_BYTES // bytes_each))
+    counts = (n for n in range(fewest, 2 * fewest + 1) if length % n == 0)
+    return -(-length // next(counts, fewest))
 
 
 def attend_in_chunks(query, key, value, mask, dropout, seed, size=None):
