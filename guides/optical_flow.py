@@ -8,8 +8,8 @@
 # trains a small model on them, and judges it on another photograph. It runs on TensorFlow,
 # JAX or PyTorch (environment variable `KERAS_BACKEND`).
 #
-# Expected: an end-point error of about 0.5 pixels on the held-out photograph, where no
-# motion at all would give 1.33. Vectors are right on average over a crop, and vary too
+# Expected: an end-point error of about 0.47 pixels on the held-out photograph, where no
+# motion at all would give 1.27. Vectors are right on average over a crop, and vary too
 # little within it. Time: about 10 minutes of processor time.
 
 # %%
