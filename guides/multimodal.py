@@ -130,7 +130,7 @@ for kind, arrays in (("inputs", inputs), ("targets", targets)):
 steps = len(digits.train) // batch_size
 losses = kp.training.autoencoding_losses(model, {"image": 1.0, "label": 0.1})
 losses["loss"]["image"] = "mse"  # by which it is judged
-schedule = kp.training.warmup_cosine(3e-3, epochs * steps, warmup_steps=steps)
+schedule = kp.training.warmup_cosine(3e-3, epochs * steps, epochs * steps // 60)
 model.compile(keras.optimizers.AdamW(schedule), **losses)
 model.fit(batches, steps_per_epoch=steps, epochs=epochs, shuffle=False, verbose=2)
 

@@ -111,7 +111,7 @@ def test_chunks_there_and_back(tmp_path, rng, variant):
         ({"image_size": [2, 2]}, "must be a positive integer|wrong type"),
         ({"samples_per_patch": 5}, "`patch_size` must divide"),
         ({"num_frames": 10**9}, "must not exceed"),
-        ({"output_num_channels": 8}, "does not fit `answers/kernel`"),
+        ({"output_num_channels": 8}, "does not fit `audio_output/kernel`"),
     ],
 )
 def test_configs_that_are_not_reproduced_are_refused(tmp_path, edit, match):
