@@ -7,8 +7,8 @@
 # becomes the list of its inked pixels, 16 to 42 points `(x, y, ink)`, in any order.
 # (There is a ready-made model for points, too: `point_clouds.py`.)
 #
-# Expected: 95.8 % of 360 held-out sets, give or take a point; the order of the points and
-# the amount of padding change nothing. Time: 25 s of processor time on two cores
+# Expected: 95.6 % of 360 held-out sets, give or take a point; the order of the points and
+# the amount of padding change nothing. Time: 34 s of processor time on one core
 # (TensorFlow).
 
 # %%
