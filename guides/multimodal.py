@@ -9,7 +9,7 @@
 # This guide does it small: handwritten digits, each with a tone whose pitch says which
 # digit it is, and a label.
 #
-# Expected, on 360 held-out digits, whose labels the model is not told:
+# Expected: on 360 held-out digits, whose labels the model is not told,
 #
 # | | |
 # |---|---|
