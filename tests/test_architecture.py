@@ -27,7 +27,7 @@ ORDER = [
     "cli",
 ]
 MAX_LINES = 300  # a file is read in one sitting
-MAX_ARGUMENTS = 11
+MAX_ARGUMENTS = 12
 
 pytestmark = pytest.mark.one_backend
 

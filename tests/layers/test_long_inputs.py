@@ -42,8 +42,6 @@ def encoder(spec=WIDE, **options):
         8,
         cross_attention=spec,
         self_attention=NARROW,
-        num_cross_attentions=2,
-        num_blocks=2,
         layers_per_block=1,
         inputs=(QUERIES,),
         **options,
@@ -74,7 +72,6 @@ def results(layer, inputs, size, **options):
         ("decoder", NARROW, 22),
         ("decoder", NARROW, 40),  # more than there are
         ("encoder", WIDE, 5),
-        ("encoder", NARROW, 23),
     ],
 )
 def test_any_size_gives_the_same_and_the_same_gradients(name, spec, size):
