@@ -33,8 +33,8 @@ def main(argv=None):
         argv: arguments; None for those of the process.
 
     Returns:
-        The exit code: 0, or 2 after one line on standard error that says which
-        option or value is wrong.
+        The exit code: 0, or that of a `CommandLineError`, after one line on standard
+        error: 2 where it says which option or value is wrong.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     if not argv or argv[0] in ("-h", "--help"):
@@ -52,7 +52,7 @@ def main(argv=None):
         getattr(module, function)(argv[1:])
     except CommandLineError as error:
         print(f"keras-perceiver: {error}", file=sys.stderr)
-        return 2
+        return error.code
     return 0
 
 

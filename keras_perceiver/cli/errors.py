@@ -8,10 +8,17 @@ import tempfile
 
 
 class CommandLineError(Exception):
-    """Something the user can mend: one line, exit code 2, no traceback."""
+    """Something the user can mend: one line, no traceback.
 
-    def __init__(self, message):
+    Args:
+        message: what to say.
+        code: of the exit: 2 for what is wrong with the options, 1 for a training that
+            could not go on, 128 and the number of a signal that ended it.
+    """
+
+    def __init__(self, message, code=2):
         super().__init__(" ".join(str(message).split()))
+        self.code = code
 
 
 @contextlib.contextmanager
@@ -30,6 +37,19 @@ def user_errors():
         ) from error
     except (ValueError, OSError) as error:
         raise CommandLineError(error) from error
+
+
+@contextlib.contextmanager
+def resumable(command):
+    """Around a training that saves its state: say which command goes on with it."""
+    from keras_perceiver.training import InterruptedTraining, NotFiniteError
+
+    try:
+        yield
+    except InterruptedTraining as error:
+        raise CommandLineError(f"{error}. Go on: {command}", 128 + error.signal) from None
+    except NotFiniteError as error:
+        raise CommandLineError(error, code=1) from None
 
 
 @contextlib.contextmanager

@@ -48,7 +48,9 @@ OPEN = {
 }
 
 
-def option_class(name, *sources, skip=("name",), defaults=(), **more):
+def option_class(
+    name, *sources, skip=("name",), defaults=(), base=object, module=None, **more
+):
     """A dataclass with the arguments of classes or functions as typed fields.
 
     Args:
@@ -57,6 +59,8 @@ def option_class(name, *sources, skip=("name",), defaults=(), **more):
             same argument, the first one's.
         skip: arguments left out.
         defaults: other defaults than the signatures': name to value.
+        base: class of the dataclass, where an option chooses among several.
+        module: where the dataclass stands under its name, if it is so chosen.
         **more: further fields: name to `(type, default, help)`.
 
     Returns:
@@ -83,8 +87,12 @@ def option_class(name, *sources, skip=("name",), defaults=(), **more):
         fields[key] = (kind, *_default(default))
         docs[key] = text
     cls = dataclasses.make_dataclass(
-        name, [(key, *field) for key, field in fields.items()], kw_only=True
+        name,
+        [(key, *field) for key, field in fields.items()],
+        bases=(base,),
+        kw_only=True,
     )
+    cls.__module__ = module or cls.__module__
     arguments = "\n".join(f"    {key}: {docs[key]}" for key in fields)
     cls.__doc__ = f"{sources[0].__doc__.splitlines()[0]}\n\nArgs:\n{arguments}\n"
     return cls
@@ -139,7 +147,7 @@ class Parser(jsonargparse.ArgumentParser):
         text = re.sub(
             r"keras\.src\.[\w.]*optimizers\.[\w.]*?(\w+)\n", r"keras.optimizers.\1\n", text
         )
-        return re.sub(r"keras_perceiver\.cli\.sources\.(\w+)", r"\1", text)
+        return re.sub(r"keras_perceiver\.cli\.(sources|schedules)\.(\w+)", r"\2", text)
 
     def add_config(self):
         """`--config` and `--print_config`."""

@@ -1,48 +1,128 @@
 """The folder that a training run leaves."""
 
+import importlib.metadata
 import importlib.util
-import os
 import pathlib
-import tempfile
+import platform
+import shutil
+import subprocess
+import sys
 
 import keras
+import yaml
 
 from keras_perceiver import export, presets, visualization
+from keras_perceiver.cli.overview import devices
+from keras_perceiver.files import atomic_files, write_json
+from keras_perceiver.training.resumable import CHECKPOINTS, HISTORY
+
+CONFIG, RUN, BEST = "config.yaml", "run.json", "best_preset"
+# Options that another run than the one that is resumed may have: the state of the
+# training does not depend on them.
+FREE = ("output", "overwrite", "resume", "verbose", "jit_compile", "samples")
+# These change how it goes on from there.
+CHANGED = ("epochs", "optimizer", "lr_schedule", "trainer", "augmentation")
+PACKAGES = ("keras-perceiver", "keras", "numpy", "tensorflow", "jax", "torch", "grain")
 
 
-def check(path, overwrite):
-    """Raise a ValueError if a run may not be written to `path`."""
+def check(path, overwrite, resume, config):
+    """Raise a ValueError if a run may not be written to `path`.
+
+    Args:
+        path: folder of the run.
+        overwrite: in place of an earlier run.
+        resume: go on with the run that is there.
+        config: options of this run, in YAML.
+    """
     folder = pathlib.Path(path)
-    if folder.is_dir() and any(folder.iterdir()) and not overwrite:
+    if overwrite and resume:
+        raise ValueError("--overwrite and --resume exclude each other. Received: both")
+    if resume and (folder / CONFIG).is_file():
+        _compare(yaml.safe_load((folder / CONFIG).read_text()), yaml.safe_load(config))
+    elif folder.is_dir() and any(folder.iterdir()) and not overwrite:
         raise ValueError(
-            f"--output must be an empty or new folder, or give --overwrite=true. "
-            f"Received: {path}"
+            "--output must be an empty or new folder, or give --overwrite=true, or "
+            f"--resume to go on with a run. Received: {path}"
         )
 
 
-def make(path):
-    """A folder that can be written to: before an hour of training, not after it."""
+def _compare(before, now):
+    for name in sorted({*before, *now} - {*FREE}):
+        if before.get(name) == now.get(name):
+            continue
+        change = f"--{name}: {before.get(name)}, now {now.get(name)}"
+        if name not in CHANGED:
+            raise ValueError(f"--resume needs the options of the run. Different {change}")
+        print(f"resumed with another {change}", file=sys.stderr)
+
+
+def make(path, config, seed, resume):
+    """A folder with what the run is made of: before an hour of training, not after it.
+
+    Args:
+        path: of the folder.
+        config: options in YAML.
+        seed: of the run.
+        resume: keep the state of the training that is there.
+    """
     folder = pathlib.Path(path)
-    os.makedirs(folder, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder):
-        pass
+    if not resume:
+        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+        shutil.rmtree(folder / BEST, ignore_errors=True)
+    with atomic_files(folder) as fresh:
+        (pathlib.Path(fresh) / CONFIG).write_text(config)
+        write_json(pathlib.Path(fresh) / RUN, _circumstances(seed))
     return folder
+
+
+def _circumstances(seed):
+    """What else a run depends on."""
+    return {
+        "command": sys.argv,
+        "seed": seed,
+        "backend": keras.backend.backend(),
+        "devices": devices(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": {
+            name: importlib.metadata.version(name)
+            for name in PACKAGES
+            if importlib.util.find_spec(name.replace("-", "_"))
+        },
+        "git": {
+            "commit": _git("rev-parse", "HEAD"),
+            "changes": _git("status", "--porcelain", "--untracked-files=no"),
+        },
+    }
+
+
+def _git(*arguments):
+    """Lines that git says of the working directory; None outside a repository."""
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True)
+    except OSError:
+        return None
+    return done.stdout.splitlines() if done.returncode == 0 else None
 
 
 def write(folder, model, source):
     """What is there for every task beside the config: name of a file to what it is.
 
     Args:
-        folder: of the run, with `history.csv`.
+        folder: of the run, with its history.
         model: trained.
         source: for the preset: how good it is.
     """
-    visualization.plot_learning_curve(folder / "history.csv", folder / "learning_curve.png")
+    visualization.plot_learning_curve(folder / HISTORY, folder / "learning_curve.png")
     presets.save(model, folder / "preset", source=f"keras-perceiver fit, {source}")
     written = {
-        "history.csv": "loss and metrics of each epoch",
+        CONFIG: "all options of this run",
+        RUN: "versions, devices, seed, git commit",
+        HISTORY: "loss and metrics of each epoch",
         "learning_curve.png": "the same as a picture",
         "preset": "the trained model: keras_perceiver.presets.load(...)",
+        BEST: "the same, of the best epoch",
+        CHECKPOINTS: "the state of the training, to resume from",
     }
     if keras.backend.backend() == "torch" or not importlib.util.find_spec("tensorflow"):
         print(

@@ -1,7 +1,6 @@
 """`keras-perceiver fit`."""
 
 import functools
-import math
 import random
 from typing import Literal
 
@@ -10,10 +9,14 @@ from jsonargparse.typing import PositiveInt  # noqa: TID253 (imported by `fit` o
 
 from keras_perceiver import training
 from keras_perceiver.cli import run_folder, tasks
-from keras_perceiver.cli.errors import CommandLineError, user_errors
+from keras_perceiver.cli.errors import CommandLineError, resumable, user_errors
 from keras_perceiver.cli.models import chosen_value
 from keras_perceiver.cli.options import Parser
+from keras_perceiver.cli.overview import overview
+from keras_perceiver.cli.schedules import FUNCTIONS, Schedule
+from keras_perceiver.cli.trainer import Trainer
 from keras_perceiver.data.pipeline import read_ahead
+from keras_perceiver.training.resumable import HISTORY
 
 
 def fit(argv):
@@ -33,41 +36,58 @@ def fit(argv):
     with user_errors():
         config = parser.dump(options)
         chosen = parser.instantiate(options)
-        run_folder.check(chosen.output, chosen.overwrite)
+        run_folder.check(chosen.output, chosen.overwrite, chosen.resume, config)
+    with chosen.trainer.policy():
+        _train(command, task, chosen, config)
+
+
+def _train(command, task, chosen, config):
+    trainer = chosen.trainer
+    with user_errors():
         # What Keras' seeds are drawn from. keras.utils.set_random_seed would import
         # TensorFlow under every backend.
         random.seed(chosen.seed)
         model = task.model(chosen)
         train = task.training(model, chosen)
         held_out, count = task.held_out(model, chosen)
+        held_out = held_out[: trainer.limit_val_batches]
+        count = min(count, len(held_out) * chosen.batch_size)
         steps = chosen.steps_per_epoch or train.count // chosen.batch_size
+        steps = trainer.steps_per_epoch(steps)
         callbacks = task.callbacks(model, chosen, chosen.output)
         model.compile(
-            _optimizer(chosen, steps * chosen.epochs),
+            _optimizer(chosen, trainer.total_steps(steps, chosen.epochs)),
             jit_compile=chosen.jit_compile,
             **task.chosen_compile_options(chosen, model),
         )
-        folder = run_folder.make(chosen.output)
-        (folder / "config.yaml").write_text(config)
-    print(_summary(model, task, train.count, count))
-    model.fit(
-        read_ahead(train.batches),
-        steps_per_epoch=steps,
-        epochs=chosen.epochs,
-        # Endless like the training batches: Keras keeps one iterator for all epochs.
-        validation_data=read_ahead(held_out.repeat()),
-        validation_steps=len(held_out),
-        shuffle=False,  # the batches are
-        verbose=chosen.verbose,
-        callbacks=[keras.callbacks.CSVLogger(str(folder / "history.csv")), *callbacks],
-    )
+        folder = run_folder.make(chosen.output, config, chosen.seed, chosen.resume)
+    length = getattr(model.preprocessor, "max_length", None)
+    records = task.records(model)
+    print(overview(model, records, train.count, count, chosen.batch_size, length))
+    history = folder / HISTORY
+    best = training.BestPreset(folder / run_folder.BEST, trainer.monitor, history)
+    again = f"keras-perceiver {command} --config {folder / run_folder.CONFIG} --resume"
+    with resumable(f"KERAS_BACKEND={keras.backend.backend()} {again}"):
+        training.resumable_fit(
+            model,
+            train.batches,
+            folder,
+            steps_per_epoch=steps,
+            epochs=chosen.epochs,
+            max_steps=trainer.max_steps,
+            save_every=trainer.save_every,
+            resume=chosen.resume,
+            validation_data=held_out,
+            callbacks=[training.Scalars(folder), best, *callbacks],
+            verbose=chosen.verbose,
+        )
     scores = score(task, model, held_out)
-    written = {"config.yaml": f"all options of this run: {command} --config"}
-    written |= run_folder.write(folder, model, task.source(scores))
+    written = run_folder.write(folder, model, task.source(scores))
     written |= task.pictures(model, chosen, folder)
     report(task, model, scores, count, task.comparison(model, train.tokens, held_out))
     for name, what in written.items():
         print(f"  {folder / name!s:40} {what}")
+    print(f"to train on: {again} --epochs={2 * chosen.epochs}")
 
 
 def score(task, model, held_out):
@@ -84,18 +104,6 @@ def report(task, model, scores, count, comparison):
         print(f"  {comparison}")
 
 
-def _summary(model, task, count, held_out_count):
-    total = model.count_params()
-    trainable = sum(math.prod(weight.shape) for weight in model.trainable_weights)
-    parameters = f"{total:,} parameters"
-    if trainable < total:
-        parameters += f", {trainable:,} of them trained,"
-    return (
-        f"{type(model).__name__} with {parameters} on {count:,} {task.records(model)}, "
-        f"{held_out_count:,} held out ({keras.backend.backend()})"
-    )
-
-
 def _parser(command, task, argv):
     parser = Parser.of(command, task.description)
     parser.add_config()
@@ -105,7 +113,19 @@ def _parser(command, task, argv):
         help="Folder to write the run to.",
     )
     parser.add_argument(
-        "--overwrite", type=bool, default=False, help="Write into a folder that has files."
+        "--overwrite",
+        type=bool,
+        default=False,
+        help="Write into a folder that has files: a new run in place of the old one.",
+    )
+    parser.add_argument(
+        "--resume",
+        type=bool,
+        nargs="?",
+        const=True,
+        default=False,
+        help="Go on with the run in --output, which was killed or is to be longer. "
+        "Without one there, start it: the same command serves both.",
     )
     parser.add_argument(
         "--epochs",
@@ -150,9 +170,15 @@ def _parser(command, task, argv):
         fail_untyped=False,
         help="An optimizer of Keras by name. Its options: --optimizer.help=NAME.",
     )
-    parser.add_function_arguments(
-        training.warmup_cosine, "lr_scheduler", skip={"learning_rate", "total_steps"}
+    parser.names["lr_schedule"] = ", ".join(FUNCTIONS)
+    parser.add_subclass_arguments(
+        Schedule,
+        "lr_schedule",
+        default={"class_path": "cosine"},
+        help=f"How the learning rate changes: {' or '.join(FUNCTIONS)}. Their options: "
+        "--lr_schedule.help=NAME.",
     )
+    parser.add_class_arguments(Trainer, "trainer")
     with user_errors():
         parser.set_defaults(task.defaults(functools.partial(chosen_value, argv)))
     return parser
@@ -160,7 +186,7 @@ def _parser(command, task, argv):
 
 def _optimizer(options, total_steps):
     optimizer = options.optimizer
-    optimizer.learning_rate = training.warmup_cosine(
-        float(optimizer.learning_rate), total_steps, **vars(options.lr_scheduler)
+    optimizer.learning_rate = options.lr_schedule(
+        float(optimizer.learning_rate), total_steps
     )
     return optimizer

@@ -1,10 +1,14 @@
 """Callbacks for `fit`."""
 
+import contextlib
+import csv
 import os
-import socket
-import time
+import re
 
 import keras
+
+from keras_perceiver import presets
+from keras_perceiver.training.events import EventFile
 
 SAMPLES = "samples.txt"
 
@@ -21,7 +25,7 @@ class Samples(keras.callbacks.Callback):
     def __init__(self, folder):
         super().__init__()
         self.folder = folder
-        self._events = None
+        self._events = EventFile(folder)
 
     def lines(self):
         """What to show, a list of strings."""
@@ -32,28 +36,13 @@ class Samples(keras.callbacks.Callback):
         lines = self.lines()
         os.makedirs(self.folder, exist_ok=True)
         scores = "".join(f", {name} {value:.4f}" for name, value in (logs or {}).items())
-        # The first epoch starts afresh, as Keras' CSVLogger does.
-        mode = "a" if epoch else "w"
-        with open(os.path.join(self.folder, SAMPLES), mode, encoding="utf-8") as file:
+        path = os.path.join(self.folder, SAMPLES)
+        kept = _before(path, f"epoch {epoch + 1}") if epoch else ""
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(kept)
             file.write("\n".join([f"epoch {epoch + 1}{scores}", *lines]) + "\n\n")
         # Four spaces: Markdown shows the text as it stands.
-        self._write_event("\n".join(f"    {line}" for line in lines), epoch)
-
-    def _write_event(self, text, step):
-        # Not tensorboard's EventFileWriter: it imports TensorFlow where that is installed.
-        from tensorboard.compat.proto.event_pb2 import Event
-        from tensorboard.plugins.text.summary_v2 import text_pb
-        from tensorboard.summary.writer.record_writer import RecordWriter
-
-        events = [Event(step=step, summary=text_pb(self.TAG, text))]
-        if self._events is None:
-            name = f"events.out.tfevents.{time.time_ns()}.{socket.gethostname()}"
-            self._events = os.path.join(self.folder, name)
-            events.insert(0, Event(file_version="brain.Event:2"))
-        with open(self._events, "ab") as file:
-            for event in events:
-                event.wall_time = time.time()
-                RecordWriter(file).write(event.SerializeToString())
+        self._events.text(self.TAG, "\n".join(f"    {line}" for line in lines), epoch)
 
 
 class MaskedTokenSamples(Samples):
@@ -124,6 +113,89 @@ class GeneratedSamples(Samples):
         for prompt, text in zip(self.prompts, texts, strict=True):
             lines += [repr(prompt), *(f"  {x}" for x in printable(text).split("\n"))]
         return lines
+
+
+class Scalars(keras.callbacks.Callback):
+    """Loss and metrics of each epoch for TensorBoard, without TensorFlow.
+
+    Keras' own callback needs TensorFlow on every backend. Needs the package
+    `tensorboard`.
+
+    Args:
+        folder: to write to; made if it is not there.
+    """
+
+    def __init__(self, folder):
+        super().__init__()
+        self._events = EventFile(folder)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Write what the epoch gave."""
+        for name, value in (logs or {}).items():
+            self._events.scalar(f"epoch_{name}", value, epoch)
+
+
+class BestPreset(keras.callbacks.Callback):
+    """Keeps the model of the epoch that was best, as a preset.
+
+    With `use_ema` in the optimizer it has the averages of the weights, which
+    `keras.callbacks.SwapEMAWeights` judges.
+
+    Args:
+        path: of the preset's folder.
+        monitor: name of a loss or metric, as in the logs of `fit`. Of names with
+            "acc" in them more is better, of others less.
+        history: of a training that is resumed, the CSV file of
+            `keras.callbacks.CSVLogger` with the epochs before; or None.
+    """
+
+    def __init__(self, path, monitor="val_loss", history=None):
+        super().__init__()
+        self.path, self.monitor, self.history = path, monitor, history
+        self._sign = -1 if "acc" in monitor else 1
+        self._best = None
+
+    def on_train_begin(self, logs=None):
+        """What was best before."""
+        if self._best is None and self.history is not None and os.path.isfile(self.history):
+            with open(self.history, newline="") as file:
+                values = [float(row[self.monitor]) for row in csv.DictReader(file)]
+            self._best = min((self._sign * value for value in values), default=None)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Save the model if it is the best so far."""
+        if self.monitor not in logs:
+            raise ValueError(
+                f"`monitor` must be one of {', '.join(logs)}. Received: {self.monitor}"
+            )
+        value = self._sign * logs[self.monitor]
+        if self._best is not None and value >= self._best:
+            return
+        with _averages(self.model):
+            source = f"epoch {epoch + 1} of a training, {self.monitor} {logs[self.monitor]}"
+            presets.save(self.model, self.path, source=source)
+        self._best = value
+
+
+@contextlib.contextmanager
+def _averages(model):
+    """With the averages of the weights in their place, if the optimizer has them."""
+    swap = keras.callbacks.SwapEMAWeights()
+    swap.set_model(model)
+    averages = getattr(model.optimizer, "use_ema", False)
+    if averages:
+        swap.on_test_begin()
+    yield
+    if averages:
+        swap.on_test_end()
+
+
+def _before(path, heading):
+    """What stands in a file of samples before an epoch, which a resumed run repeats."""
+    if not os.path.isfile(path):
+        return ""
+    with open(path, encoding="utf-8") as file:
+        return re.split(rf"^{heading}\b", file.read(), maxsplit=1, flags=re.M)[0]
 
 
 def printable(text):

@@ -3,6 +3,28 @@
 import keras
 
 
+def warmup_constant(learning_rate: float, total_steps: int, warmup_steps: int = 0):
+    """A linear rise from 0, then a constant learning rate.
+
+    Args:
+        learning_rate: after the rise.
+        total_steps: steps of the whole training, warm-up included.
+        warmup_steps: steps of the rise.
+
+    Returns:
+        A `keras.optimizers.schedules.CosineDecay` that does not decay.
+
+    Raises:
+        ValueError: a warm-up that is negative or not shorter than the training.
+
+    Example:
+    >>> schedule = warmup_constant(1e-3, total_steps=100, warmup_steps=10)
+    >>> [round(float(schedule(step)), 6) for step in (0, 5, 10, 100)]
+    [0.0, 0.0005, 0.001, 0.001]
+    """
+    return warmup_cosine(learning_rate, total_steps, warmup_steps, final_fraction=1.0)
+
+
 def warmup_cosine(
     learning_rate: float,
     total_steps: int,

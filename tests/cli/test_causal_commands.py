@@ -286,7 +286,7 @@ def test_configs_train_as_published(capsys):
         arguments = options["optimizer"]["init_args"]
         updates = arguments["gradient_accumulation_steps"]
         assert options["epochs"] * options["steps_per_epoch"] == 20_000 * updates
-        assert options["lr_scheduler"]["warmup_steps"] == 200 * updates
+        assert options["lr_schedule"]["init_args"]["warmup_steps"] == 200 * updates
         assert (arguments["learning_rate"], arguments["global_clipnorm"]) == (2e-4, 0.5)
 
 

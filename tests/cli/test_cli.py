@@ -32,7 +32,7 @@ def run(tmp_path_factory):
         "--data.seed=3",
         "--optimizer=SGD",
         "--optimizer.momentum=0.5",
-        "--lr_scheduler.warmup_steps=2",
+        "--lr_schedule.warmup_steps=2",
         "--augmentation.shift=1",
         "--model.encoder.self_attention.num_heads=4",
     ]
@@ -147,7 +147,7 @@ WRONG = [
     ([*FIT, *TINY, "--config=/nope.yaml"], "/nope.yaml"),
     ([*FIT, *TINY, "--data=image_folder", "--data.path=/nope"], "path=/nope"),
     ([*FIT, *TINY, "--batch_size=2000"], "`batch_size` .* batch_size=2000"),
-    ([*FIT, *TINY, "--lr_scheduler.warmup_steps=-1"], "warmup_steps=-1"),
+    ([*FIT, *TINY, "--lr_schedule.warmup_steps=-1"], "warmup_steps=-1"),
     ([*FIT, *TINY, "--augmentation.shift=-1"], "`shift` .* shift=-1"),
     ([*FIT], "required: --model.encoder.num_latents, --model.encoder.latent_channels"),
     (["fit", "essay"], "fit needs a task: causal-lm, .* Received: essay"),

@@ -1,0 +1,50 @@
+"""How long and how `fit` trains, apart from the optimizer."""
+
+import contextlib
+import dataclasses
+from typing import Literal
+
+import keras
+from jsonargparse.typing import PositiveInt  # noqa: TID253 (imported by `fit` only)
+
+
+@dataclasses.dataclass(kw_only=True)
+class Trainer:
+    """How long and how to train.
+
+    Args:
+        max_steps: Steps after which training ends, whatever --epochs says.
+        limit_train_batches: Batches of an epoch at most: a dry run.
+        limit_val_batches: Held-out batches to look at, at most.
+        save_every: Steps after which the state is written within an epoch, to resume
+            from. None: after each epoch.
+        monitor: Loss or metric of the epoch whose model is kept as `best_preset`. Of
+            names with "acc" in them more is better, of others less.
+        precision: Of the computation; weights and optimizer stay in float32.
+    """
+
+    max_steps: PositiveInt | None = None
+    limit_train_batches: PositiveInt | None = None
+    limit_val_batches: PositiveInt | None = None
+    save_every: PositiveInt | None = None
+    monitor: str = "val_loss"
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+
+    @contextlib.contextmanager
+    def policy(self):
+        """Keras' global policy is `precision`."""
+        before = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(self.precision)
+        try:
+            yield
+        finally:
+            keras.config.set_dtype_policy(before)
+
+    def steps_per_epoch(self, steps):
+        """Batches of an epoch, of so many that there are."""
+        return min(steps, self.limit_train_batches or steps)
+
+    def total_steps(self, steps_per_epoch, epochs):
+        """Steps of the whole training."""
+        steps = steps_per_epoch * epochs
+        return min(steps, self.max_steps or steps)

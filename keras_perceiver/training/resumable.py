@@ -1,0 +1,279 @@
+"""`fit` that survives: killed at any moment, it goes on as if nothing had happened."""
+
+import contextlib
+import csv
+import math
+import os
+import signal
+import sys
+import threading
+
+import keras
+import numpy as np
+
+from keras_perceiver.data.pipeline import read_ahead
+from keras_perceiver.training.checkpoints import Checkpoints, NotFiniteError
+
+CHECKPOINTS, HISTORY = "checkpoints", "history.csv"
+
+
+class InterruptedTraining(Exception):
+    """SIGTERM or Ctrl-C: the state is saved, training ends.
+
+    Attributes:
+        signal: its number.
+    """
+
+    def __init__(self, number):
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.signal = number
+
+
+def resumable_fit(
+    model,
+    batches,
+    folder,
+    steps_per_epoch,
+    epochs=1,
+    max_steps=None,
+    save_every=None,
+    resume=False,
+    validation_data=None,
+    callbacks=(),
+    verbose=1,
+):
+    """`model.fit` that can be killed and resumed, with the weights of one that was not.
+
+    The state of the training is written to `folder` after each epoch, and with
+    `save_every` in between. SIGTERM and Ctrl-C write it too. `resume=True` takes it up:
+    weights, optimizer, learning rate, dropout, order of the data and sums of the metrics
+    go on where they were, on a CPU bit for bit. `history.csv` in the folder has a row
+    for each epoch. A loss or weights that are not finite stop the training; the last
+    state is one from before.
+
+    Args:
+        model: compiled, built the same way each time.
+        batches: an endless `grain.MapDataset` of batches, as `kp.data.batches` gives
+            with a seed.
+        folder: to write to; made if it is not there.
+        steps_per_epoch: batches between two looks at the validation data.
+        epochs: how many epochs to train in all, those before the interruption included.
+        max_steps: steps after which to end even so, or None.
+        save_every: steps after which the state is written within an epoch, or None.
+        resume: go on from what is in `folder`, if there is something.
+        validation_data: a finite `grain.MapDataset` of batches, or None.
+        callbacks: further callbacks of `fit`.
+        verbose: as of `fit`.
+
+    Raises:
+        ValueError: states of another model or optimizer, broken ones, or such as are
+            not to be resumed.
+        NotFiniteError: a loss or weights that are not finite.
+        InterruptedTraining: a signal came, and the state is saved.
+
+    Example:
+    ```python
+    train = kp.data.batches(data.train, model, batch_size=64, seed=0)
+    model.compile(optimizer, loss)
+    kp.training.resumable_fit(model, train, "runs/a", 22, epochs=10, resume=True)
+    ```
+    """
+    checkpoints = Checkpoints(os.path.join(folder, CHECKPOINTS))
+    history = os.path.join(folder, HISTORY)
+    os.makedirs(folder, exist_ok=True)
+    if checkpoints.steps() and not resume:
+        raise ValueError(
+            f"`folder` must have no states of a training: `resume=True` goes on with it. "
+            f"Received: {folder} with step {checkpoints.steps()[-1]}"
+        )
+    restored = checkpoints.restore(model) if resume else None
+    if restored:
+        model.test_on_batch(*batches[0])  # makes the metrics, whose sums go on
+    progress, metrics = restored or ({"step": 0, "logs": {}}, None)
+    done = progress["step"]
+    # An epoch counts when it was judged: its last step alone is not enough.
+    epoch = max(0, done - 1) // steps_per_epoch
+    _trim(history, epoch)
+    total = min(steps_per_epoch * epochs, max_steps or math.inf)
+    averages = getattr(model.optimizer, "use_ema", False)
+    saver = _Saver(checkpoints, batches, steps_per_epoch, save_every)
+    callbacks = [
+        *([keras.callbacks.SwapEMAWeights()] if averages else []),
+        keras.callbacks.CSVLogger(history, append=True),
+        *callbacks,
+        saver,
+    ]
+    validation = {}
+    if validation_data is not None:
+        # Endless like the training batches: Keras keeps one iterator for all epochs.
+        validation["validation_data"] = read_ahead(validation_data.repeat())
+        validation["validation_steps"] = len(validation_data)
+    with saver.signals():
+        if restored:
+            print(f"resumed after step {done:,} of {total:,}", file=sys.stderr)
+        if done and (done % steps_per_epoch == 0 or done >= total):
+            _judge(model, validation, callbacks, epoch, progress["logs"])
+            epoch, metrics = epoch + 1, None
+        model.stop_training = False
+        while done < total and not model.stop_training:
+            last, steps = _stretch(done, epoch, total, steps_per_epoch, epochs)
+            saver.start(done, metrics)
+            with _unfinished(model, done + steps * (last - epoch) < total):
+                model.fit(
+                    read_ahead(batches[done:]),
+                    steps_per_epoch=steps,
+                    initial_epoch=epoch,
+                    epochs=last,
+                    shuffle=False,  # the batches are
+                    verbose=verbose,
+                    callbacks=callbacks,
+                    **validation,
+                )
+            done += steps * (last - epoch)
+            epoch, metrics = last, None
+    if restored and averages:  # Nothing may have been left to do.
+        model.optimizer.finalize_variable_values(model.trainable_variables)
+
+
+def _stretch(done, epoch, total, steps_per_epoch, epochs):
+    """The next call of `fit`: the epoch it ends before, and the steps of its epochs."""
+    rest = (epoch + 1) * steps_per_epoch - done
+    if rest < steps_per_epoch:  # the rest of an epoch
+        return epoch + 1, min(rest, total - done)
+    whole = (total - done) // steps_per_epoch
+    if whole:
+        return epoch + whole, steps_per_epoch
+    return epoch + 1, total - done
+
+
+@contextlib.contextmanager
+def _unfinished(model, unfinished):
+    """At the end of `fit` Keras puts the averages of weights in their place: not yet."""
+    finalize = model.optimizer.finalize_variable_values
+    if unfinished:
+        model.optimizer.finalize_variable_values = lambda variables: None
+    try:
+        yield
+    finally:
+        model.optimizer.finalize_variable_values = finalize
+
+
+def _judge(model, validation, callbacks, epoch, logs):
+    """The end of an epoch whose steps were all made before the interruption."""
+    every = keras.callbacks.CallbackList(list(callbacks), model=model)
+    every.on_train_begin()
+    every.on_epoch_begin(epoch)
+    if validation:
+        scores = model.evaluate(
+            validation["validation_data"],
+            steps=validation["validation_steps"],
+            callbacks=every,
+            verbose=0,
+            return_dict=True,
+        )
+        logs = {**logs, **{f"val_{name}": score for name, score in scores.items()}}
+    every.on_epoch_end(epoch, logs)
+    every.on_train_end()
+
+
+def _trim(path, epoch):
+    """Remove the rows of a history from an epoch on."""
+    if not os.path.isfile(path):
+        return
+    if epoch == 0:
+        os.remove(path)
+        return
+    with open(path, newline="") as file:
+        header, *rows = csv.reader(file)
+    rows = [row for row in rows if int(row[0]) < epoch]
+    with open(path, "w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+
+
+class _Saver(keras.callbacks.Callback):
+    """Writes the state of the training, and ends it where it must not go on."""
+
+    def __init__(self, checkpoints, batches, steps_per_epoch, save_every):
+        super().__init__()
+        self.checkpoints, self.batches = checkpoints, batches
+        self.steps_per_epoch, self.save_every = steps_per_epoch, save_every
+        self.step, self.metrics, self.signal = 0, None, None
+
+    def start(self, step, metrics):
+        """Before `fit`: steps made, and sums of the metrics of a begun epoch."""
+        self.step, self.metrics = step, metrics
+
+    @contextlib.contextmanager
+    def signals(self):
+        """While training, SIGTERM and the first Ctrl-C only ask for an end."""
+        if threading.current_thread() is not threading.main_thread():
+            yield  # Only there can they be caught.
+            return
+        numbers = (signal.SIGTERM, signal.SIGINT)
+        before = {number: signal.getsignal(number) for number in numbers}
+
+        def ask(number, frame):
+            self.signal = number
+            signal.signal(number, before[number])  # The second time it is done at once.
+
+        try:
+            for number in numbers:
+                signal.signal(number, ask)
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Keras has set the sums of the metrics to 0."""
+        if self.metrics is not None:
+            pairs = zip(self.model.metrics_variables, self.metrics, strict=True)
+            for variable, value in pairs:
+                variable.assign(value)
+            self.metrics = None
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Look at the loss, and save where it is time."""
+        self.step += 1
+        loss = float(logs["loss"])
+        if not math.isfinite(loss):
+            self._stop(loss)
+        ends = self.step % self.steps_per_epoch == 0
+        if ends or self.signal or (self.save_every and self.step % self.save_every == 0):
+            self._save(logs)
+        if self.signal:
+            raise InterruptedTraining(self.signal)
+
+    def on_test_batch_end(self, batch, logs=None):
+        """The state is saved: it is looked at again."""
+        if self.signal:
+            raise InterruptedTraining(self.signal)
+
+    def _save(self, logs):
+        if hasattr(self.model, "jax_state_sync"):
+            self.model.jax_state_sync()
+        logs = {name: float(value) for name, value in logs.items()}
+        try:
+            progress = {"step": self.step, "logs": logs}
+            self.checkpoints.save(self.model, self.step, progress)
+        except NotFiniteError as error:
+            raise NotFiniteError(f"{error}. {self._last_good()}") from None
+        except OSError as error:  # A full disk may have room again later.
+            print(f"\nstate not saved: {error}. Training goes on.", file=sys.stderr)
+
+    def _stop(self, loss):
+        inputs = keras.tree.flatten(self.batches[self.step - 1])
+        kinds = [np.asarray(x) for x in inputs]
+        broken = any(x.dtype.kind == "f" and not np.isfinite(x).all() for x in kinds)
+        cause = " The batch itself has values that are not finite." if broken else ""
+        raise NotFiniteError(
+            f"the loss is {loss} at step {self.step}.{cause} {self._last_good()}"
+        )
+
+    def _last_good(self):
+        steps = self.checkpoints.steps()
+        if not steps:
+            return "No state was saved before it."
+        return (
+            f"The last good state, after step {steps[-1]}, is in {self.checkpoints.folder}"
+        )

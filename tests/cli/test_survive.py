@@ -1,0 +1,163 @@
+"""Runs that survive: killed for real, then the same command with `--resume`."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+import keras_perceiver as kp
+from command_line import assert_refused, run
+from keras_perceiver.cli import main
+
+# Dropout, shuffled and augmented data, a schedule: all that must go on where it was.
+FIT = [
+    "fit",
+    "image-classifier",
+    "--model.encoder.num_latents=2",
+    "--model.encoder.latent_channels=8",
+    "--model.encoder.num_bands=2",
+    "--model.encoder.layers_per_block=1",
+    "--model.encoder.self_attention.dropout=0.2",
+    "--augmentation.shift=1",
+    "--lr_schedule.warmup_steps=2",
+    "--trainer.save_every=2",
+    "--epochs=3",
+    "--steps_per_epoch=5",
+    "--verbose=0",
+]
+# A process that gets a signal before the end of a step, or while it writes a state.
+PROGRAM = """
+import os, sys
+from keras_perceiver.cli import main
+from keras_perceiver.training import checkpoints, resumable
+
+def signalled(function, step, number):
+    def wrapped(*args, **kwargs):
+        if (getattr(args[0], "step", None) or len(saver)) == step:
+            os.kill(os.getpid(), number)
+        return function(*args, **kwargs)
+    return wrapped
+
+place, step, number = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+saver = []
+if place == "step":
+    batch_end = resumable._Saver.on_train_batch_end
+    resumable._Saver.on_train_batch_end = signalled(batch_end, step, number)
+else:
+    def write(path, value):
+        saver.append(path)
+        return original(path, value)
+    original = signalled(checkpoints.write_json, step, number)
+    checkpoints.write_json = write
+sys.exit(main(sys.argv[4:]))
+"""
+
+
+@pytest.fixture(scope="module")
+def no_export():
+    """No SavedModel at the end of a run: it takes longer than the training."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kp.export, "saved_model", lambda model, path: os.makedirs(path))
+        yield
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory, no_export):
+    folder = tmp_path_factory.mktemp("uninterrupted") / "run"
+    run([*FIT, f"--output={folder}"])
+    return folder
+
+
+def killed(folder, place, step, number):
+    """Exit code and standard error of a process that got a signal."""
+    command = [sys.executable, "-c", PROGRAM, place, str(step), str(int(number))]
+    done = subprocess.run(
+        [*command, *FIT, f"--output={folder}"], capture_output=True, text=True
+    )
+    return done.returncode, done.stderr
+
+
+def assert_equal_runs(one, other):
+    for preset in ("preset", "best_preset"):
+        weights, others = (
+            load_file(folder / preset / "model.safetensors") for folder in (one, other)
+        )
+        assert weights.keys() == others.keys()
+        for name, value in weights.items():
+            np.testing.assert_array_equal(value, others[name], err_msg=name)
+    assert (one / "history.csv").read_text() == (other / "history.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("place", "step", "number", "code"),
+    [
+        # After so many steps, before the state of the next one is written.
+        ("step", 7, signal.SIGKILL, -signal.SIGKILL),
+        # While the third state is written.
+        ("write", 3, signal.SIGKILL, -signal.SIGKILL),
+        ("step", 6, signal.SIGTERM, 128 + signal.SIGTERM),
+    ],
+)
+def test_a_killed_run_resumes_bit_for_bit(
+    uninterrupted, tmp_path, place, step, number, code
+):
+    folder = tmp_path / "run"
+    returned, errors = killed(folder, place, step, number)
+    assert returned == code, errors
+    assert not (folder / "preset").exists()
+    if number == signal.SIGTERM:
+        assert "keras-perceiver: stopped by SIGTERM. Go on: KERAS_BACKEND=" in errors
+        states = sorted(path.name for path in (folder / "checkpoints").iterdir())
+        assert states == ["step_000000006", "step_000000007"]
+    run([*FIT, f"--output={folder}", "--resume"])
+    assert_equal_runs(uninterrupted, folder)
+
+
+@pytest.mark.one_backend
+def test_a_finished_run_can_be_longer(uninterrupted, tmp_path, no_export, capsys):
+    folder = tmp_path / "run"
+    options = [*FIT, f"--output={folder}", "--lr_schedule=constant"]
+    run([*options, "--epochs=1"])
+    run([*options, "--epochs=2", "--resume"])
+    assert "resumed with another --epochs: 1, now 2" in capsys.readouterr().err
+    together = tmp_path / "together"
+    run([*options, f"--output={together}", "--epochs=2"])
+    assert_equal_runs(together, folder)
+
+
+def test_what_a_run_was_made_of(uninterrupted):
+    made = json.loads((uninterrupted / "run.json").read_text())
+    assert made["backend"] == os.environ["KERAS_BACKEND"] and made["seed"] == 0
+    assert made["versions"]["keras"] and made["devices"]
+    assert set(made["git"]) == {"commit", "changes"}
+    names = {path.name for path in uninterrupted.iterdir()}
+    assert {"best_preset", "checkpoints", "config.yaml", "learning_curve.png"} <= names
+    assert any(name.startswith("events.out.tfevents") for name in names)
+
+
+@pytest.mark.one_backend
+def test_nothing_to_resume_is_a_start_and_other_options_are_refused(
+    uninterrupted, tmp_path, capsys
+):
+    options = [*FIT, f"--output={tmp_path / 'run'}", "--epochs=1", "--steps_per_epoch=1"]
+    run([*options, "--resume=true"])
+    run([*options, "--resume=true"])  # once more: nothing is left to do
+    refused = [*options, "--resume"]
+    assert_refused([*refused, "--batch_size=32"], "--batch_size: 64, now 32", capsys)
+    assert_refused([*refused, "--seed=1"], "--seed: 0, now 1", capsys)
+    assert_refused([*refused, "--overwrite=true"], "exclude each other", capsys)
+    assert_refused(options, "--resume to go on with a run", capsys)
+
+
+@pytest.mark.one_backend
+def test_a_loss_that_is_not_finite_ends_the_run(tmp_path, no_export, capsys):
+    options = [*FIT, f"--output={tmp_path}", "--optimizer=SGD", "--trainer.save_every=1"]
+    assert main([*options, "--optimizer.learning_rate=1e30"]) == 1
+    error = capsys.readouterr().err
+    assert "not finite after step" in error or "loss is nan at step" in error
+    assert "The last good state, after step" in error or "No state was saved" in error
