@@ -14,7 +14,7 @@ fit_options := $(if $(filter tensorflow,$(KERAS_BACKEND)),--jit_compile=true)
 .PHONY: demo test lint bench guides
 
 demo: .venv/demo-$(KERAS_BACKEND)
-	$(BIN)/keras-perceiver fit image-classifier --config configs/digits.yaml \
+	$(BIN)/keras-perceiver fit image-classifier --config guides/configs/digits.yaml \
 	    --output=$(RUN) --overwrite=true $(fit_options)
 ifeq ($(KERAS_BACKEND),torch)
 	KERAS_BACKEND=tensorflow $(BIN)/keras-perceiver export $(RUN) --output=$(RUN)/saved_model

@@ -190,5 +190,5 @@ assert again.generate(prompt, **options) == model.generate(prompt, **options)
 #
 # - `guides/copy_task.py`: does a long context really reach the latents?
 # - The same from the command line: `keras-perceiver fit causal-lm --help` and
-#   `keras-perceiver generate --help`, with `configs/causal_lm_small.yaml`.
+#   `keras-perceiver generate --help`, with `guides/configs/causal_lm_small.yaml`.
 # - Music: `SymbolicAudioLM` continues MIDI files (`keras-perceiver fit symbolic-audio`).

@@ -159,7 +159,7 @@ print("wrote", OUTPUT / "film.mp4")
 # ## Next
 #
 # - The same from the command line: `keras-perceiver fit optical-flow --config
-#   configs/moved_photographs.yaml`, then `keras-perceiver flow runs/optical_flow
+#   guides/configs/moved_photographs.yaml`, then `keras-perceiver flow runs/optical_flow
 #   --video=in.mp4 --output=out.mp4`.
 # - Data of films and streets: `kp.data.sintel`, `kp.data.kitti_flow`,
 #   `kp.data.flying_chairs`.

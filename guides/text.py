@@ -188,5 +188,5 @@ assert np.allclose(
 # ## Next
 #
 # - The same from the command line: `keras-perceiver fit masked-lm --help`, with
-#   `configs/topics_masked_lm.yaml` and `configs/topics_classifier.yaml`.
+#   `guides/configs/topics_masked_lm.yaml` and `guides/configs/topics_classifier.yaml`.
 # - The official model: `kp.presets.load` of a download of `deepmind/language-perceiver`.

@@ -51,7 +51,7 @@ def test_every_public_layer_is_listed():
 def test_what_the_documents_point_to_exists(name):
     text = (ROOT / name).read_text()
     links = re.findall(r"\]\((?!http)([^)#]+)\)", text)
-    paths = re.findall(r"`((?:tests|guides|configs|examples|benchmarks)/[\w/.]+)`", text)
+    paths = re.findall(r"`((?:tests|guides|examples|benchmarks)/[\w/.]+)`", text)
     missing = [path for path in links + paths if not (ROOT / path).exists()]
     assert missing == []
 
@@ -71,7 +71,7 @@ def test_commands_exist():
 
 @pytest.mark.one_backend
 def test_the_mnist_command_is_the_published_model(capsys):
-    """The options written out are those of configs/mnist.yaml."""
+    """The options written out are those of guides/configs/mnist.yaml."""
     import yaml
 
     from keras_perceiver.cli import main
@@ -89,7 +89,12 @@ def test_the_mnist_command_is_the_published_model(capsys):
         return yaml.safe_load(capsys.readouterr().out)
 
     written = printed(argv)
-    config = ["fit", "image-classifier", "--config", str(ROOT / "configs/mnist.yaml")]
+    config = [
+        "fit",
+        "image-classifier",
+        "--config",
+        str(ROOT / "guides/configs/mnist.yaml"),
+    ]
     expected = printed(config)
     # One takes the architecture from a preset, the other the image shape from the data.
     assert expected["model"].pop("preset") == "perceiver_io_mnist"

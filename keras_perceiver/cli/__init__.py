@@ -21,6 +21,7 @@ COMMANDS = {
         "fill the cache of token ids: preprocess text | midi",
     ),
     "flow": ("flow.flow", "optical flow between two images, or along a video"),
+    "convert": ("convert.convert", "from and to the checkpoints of other libraries"),
     "export": ("use.export", "write a TensorFlow SavedModel"),
     "presets": ("use.presets", "list the models that can be loaded by name"),
 }

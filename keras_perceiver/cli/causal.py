@@ -43,6 +43,16 @@ class CausalTask(TokenTask):
     model_sources = (PerceiverAR,)
     ahead = 1
 
+    def smoke(self, output):  # noqa: D102 (inherited)
+        sizes = {"max_length": 128, "max_latents": 16, "channels": 32, "num_layers": 1}
+        heads = {"attention.num_heads": 8, "attention.heads_at_once": None}
+        return {
+            **{f"model.{name}": value for name, value in {**sizes, **heads}.items()},
+            "model.preprocessor.max_length": None,
+            "min_length": None,
+            "cache": None,
+        }
+
     def generation_options(self):
         """Dataclass of how the model continues something."""
         method = self.model_class.generate

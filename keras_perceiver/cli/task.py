@@ -21,6 +21,18 @@ PRESET_HELP = (
     "or run. It sets the defaults of the other model options."
 )
 PARTS = ("encoder", "preprocessor")
+# What `fit --smoke` makes of an encoder.
+SMOKE_ENCODER = {
+    "num_latents": 8,
+    "latent_channels": 32,
+    "num_blocks": 1,
+    "num_cross_attentions": 1,
+    "layers_per_block": 1,
+    "cross_attention.qk_channels": 32,
+    "cross_attention.v_channels": 32,
+    "self_attention.qk_channels": 32,
+    "self_attention.v_channels": 32,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +72,14 @@ class Task:
     def arguments(self, argv):
         """Arguments as the parser takes them."""
         return argv
+
+    def smoke(self, output):
+        """Options of a tiny model, on data that are there: name to value.
+
+        Args:
+            output: folder of the run.
+        """
+        raise NotImplementedError
 
     def add_held_out_options(self, parser):
         """Options of `fit` and `evaluate`: what is held out."""

@@ -14,6 +14,7 @@ from keras_perceiver.cli.models import chosen_value
 from keras_perceiver.cli.options import Parser
 from keras_perceiver.cli.overview import overview
 from keras_perceiver.cli.schedules import FUNCTIONS, Schedule
+from keras_perceiver.cli.smoke import HELP, smoke
 from keras_perceiver.cli.trainer import Trainer
 from keras_perceiver.data.pipeline import read_ahead
 from keras_perceiver.training.resumable import HISTORY
@@ -30,7 +31,8 @@ def fit(argv):
             f"fit needs a task: {', '.join(names)}. Received: {argv[0] if argv else 'none'}"
         )
     task = tasks.by_name(argv[0])
-    command, argv = f"fit {argv[0]}", task.arguments(argv[1:])
+    command = f"fit {argv[0]}"
+    argv = smoke(task, task.arguments(argv[1:]), _default_output(command))
     parser = _parser(command, task, argv)
     options = parser.options(argv)
     with user_errors():
@@ -104,12 +106,17 @@ def report(task, model, scores, count, comparison):
         print(f"  {comparison}")
 
 
+def _default_output(command):
+    return f"runs/{command.split()[1].replace('-', '_')}"
+
+
 def _parser(command, task, argv):
     parser = Parser.of(command, task.description)
+    parser.epilog = HELP
     parser.add_config()
     parser.add_argument(
         "--output",
-        default=f"runs/{command.split()[1].replace('-', '_')}",
+        default=_default_output(command),
         help="Folder to write the run to.",
     )
     parser.add_argument(

@@ -4,6 +4,7 @@ from keras_perceiver.data.augmentation import Augmentation
 from keras_perceiver.data.causal import causal_batches
 from keras_perceiver.data.corpora import bookcorpus, bookcorpusopen, enwik8, wikitext103
 from keras_perceiver.data.documentation import topic_passages, topics
+from keras_perceiver.data.exercises import exercises
 from keras_perceiver.data.flow import FlowData, flying_chairs, kitti_flow, sintel
 from keras_perceiver.data.flow_batches import flow_batches
 from keras_perceiver.data.images import ArraySource, ImageData, digits, image_folder
@@ -39,6 +40,7 @@ __all__ = [
     "digit_points",
     "digits",
     "enwik8",
+    "exercises",
     "flow_batches",
     "flying_chairs",
     "image_folder",

@@ -6,7 +6,7 @@ code from a file, follows no path in one, and allocates in proportion to its siz
 """
 
 from keras_perceiver.presets.loading import list, load
-from keras_perceiver.presets.original import from_haiku
+from keras_perceiver.presets.original import ORIGINALS, from_haiku
 from keras_perceiver.presets.saving import save
 
-__all__ = ["from_haiku", "list", "load", "save"]
+__all__ = ["ORIGINALS", "from_haiku", "list", "load", "save"]

@@ -271,7 +271,7 @@ def test_configs_are_the_published_models(
 ):
     monkeypatch.chdir(tmp_path)
     data = corpus if task == "causal-lm" else ["--data=midi_folder", *PIECES]
-    model = built(["fit", task, f"--config={ROOT}/configs/{name}.yaml", *data])
+    model = built(["fit", task, f"--config={ROOT}/guides/configs/{name}.yaml", *data])
     assert model.count_params() == parameters
     assert model.get_layer("stack").remat == remat
 
@@ -281,7 +281,14 @@ def test_configs_train_as_published(capsys):
 
     for name, task in (("causal_lm_small", "causal-lm"), ("maestro", "symbolic-audio")):
         with pytest.raises(SystemExit):  # as jsonargparse leaves
-            main(["fit", task, f"--config={ROOT}/configs/{name}.yaml", "--print_config"])
+            main(
+                [
+                    "fit",
+                    task,
+                    f"--config={ROOT}/guides/configs/{name}.yaml",
+                    "--print_config",
+                ]
+            )
         options = yaml.safe_load(capsys.readouterr().out)
         arguments = options["optimizer"]["init_args"]
         updates = arguments["gradient_accumulation_steps"]

@@ -117,7 +117,7 @@ def test_fit_starts_from_a_preset_and_from_a_run(run, tmp_path):
     ("name", "parameters"), [("mnist", 907_212), ("mnist_small", 805_035)]
 )
 def test_mnist_configs_are_the_published_models(name, parameters, tmp_path, built):
-    config = f"--config={kp.__path__[0]}/../configs/{name}.yaml"
+    config = f"--config={kp.__path__[0]}/../guides/configs/{name}.yaml"
     shape = ["--data=digits", "--model.encoder.image_shape=[28,28,1]"]
     model = built([*FIT, config, *shape, f"--output={tmp_path}/run"])
     assert model.count_params() == parameters

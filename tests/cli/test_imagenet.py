@@ -12,7 +12,7 @@ from command_line import run
 from keras_perceiver.layers import LearnedPositionSpec, StemSpec
 from keras_perceiver.presets.catalogue import ARCHITECTURES
 
-CONFIG = pathlib.Path(kp.__file__).parents[1] / "configs" / "imagenet.yaml"
+CONFIG = pathlib.Path(kp.__file__).parents[1] / "guides" / "configs" / "imagenet.yaml"
 FIT = ["fit", "image-classifier"]
 SMALL = {
     "image_shape": (16, 16, 3),

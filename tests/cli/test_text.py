@@ -171,7 +171,7 @@ def test_preprocess_fills_the_cache_and_trains_a_vocabulary(corpus, tmp_path, bu
 
 
 def config(name, *options):
-    return [f"--config={kp.__path__[0]}/../configs/{name}.yaml", *options]
+    return [f"--config={kp.__path__[0]}/../guides/configs/{name}.yaml", *options]
 
 
 def wide_tokenizer(path, vocab_size):
@@ -223,11 +223,15 @@ def test_commands_in_the_comments_of_configs_parse(
     monkeypatch.chdir(tmp_path)
     runs = {"text_classifier_small": classifier, "topics_classifier": classifier}
     for name, (run_of_config, _) in {**runs, "masked_lm_small": language}.items():
-        path = f"{kp.__path__[0]}/../configs/{name}.yaml"
+        path = f"{kp.__path__[0]}/../guides/configs/{name}.yaml"
         with open(path) as file:
             comment = "".join(x[2:] for x in file if x.startswith("#"))
         command = re.search(r"keras-perceiver (fit.*?\S)\n(?!  )", comment, re.S)[1]
-        argv = command.replace("\\\n", " ").replace(f"configs/{name}.yaml", path).split()
+        argv = (
+            command.replace("\\\n", " ")
+            .replace(f"guides/configs/{name}.yaml", path)
+            .split()
+        )
         (output,) = {x.partition("=")[2] for x in argv if x.startswith("--model.preset=")}
         (tmp_path / "runs").mkdir(exist_ok=True)
         (tmp_path / output).symlink_to(run_of_config)

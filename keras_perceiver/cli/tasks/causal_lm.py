@@ -31,6 +31,10 @@ class CausalLMTask(LanguageTask, CausalTask):
         vocab_size = options.vocab_size or tokenizer.vocab_size
         return self.build(options, preprocessor=preprocessor, vocab_size=vocab_size)
 
+    def smoke(self, output):  # noqa: D102 (inherited)
+        bytes_ = {"tokenizer": "bytes", "model.vocab_size": None}
+        return {**super().smoke(output), "data": "topics", **bytes_}
+
     def samples(self, chosen, folder):  # noqa: D102 (inherited)
         return GeneratedSamples(chosen.samples, folder, seed=chosen.seed)
 

@@ -27,6 +27,10 @@ class MaskedLMTask(LanguageTask, TextEncoderTask):
         encoder, preprocessor = self.parts(chosen, self.origin(chosen))
         return self.build(chosen.model, encoder, preprocessor=preprocessor)
 
+    def smoke(self, output):  # noqa: D102 (inherited)
+        data = {"data": "topics", "cache": None, "mask_selection_length": None}
+        return {**super().smoke(output), **data, "model.query_channels": None}
+
     def samples(self, chosen, folder):  # noqa: D102 (inherited)
         return MaskedTokenSamples(chosen.samples, folder)
 

@@ -43,6 +43,10 @@ class SymbolicAudioTask(CausalTask):
         preprocessor = self.preprocessor(chosen, chosen.model.max_length)
         return self.build(chosen.model, preprocessor=preprocessor)
 
+    def smoke(self, output):  # noqa: D102 (inherited)
+        data = {"data": "exercises", "data.folder": f"{output}-exercises"}
+        return {**super().smoke(output), **data}
+
     def add_generation_options(self, parser):  # noqa: D102 (inherited)
         parser.add_argument(
             "--files", nargs="+", required=True, help="MIDI files to continue."

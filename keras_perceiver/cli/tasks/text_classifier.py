@@ -37,6 +37,14 @@ class TextClassifierTask(TextEncoderTask, ClassifierTask):
         short = r"^--model\.encoder(?==|$)"
         return [re.sub(short, "--model.encoder.preset", argument) for argument in argv]
 
+    def smoke(self, output):  # noqa: D102 (inherited)
+        return {
+            **super().smoke(output),
+            "data": "topic_passages",
+            "model.encoder.preset": None,
+            "model.query_channels": 32,
+        }
+
     def encoder_options(self):  # noqa: D102 (inherited)
         return option_class(
             "EncoderOptions", *self.encoder_sources, preset=(str | None, None, ENCODER_HELP)
