@@ -182,7 +182,7 @@ JOBS = (
         aims={"ours_tensorflow": 0.45, "ours_jax": 0.45, "ours_torch": 0.95},
     ),
     SMALL_STEP,
-    # The same loss as `fit masked-lm --config guides/configs/masked_lm_small.yaml` computes it.
+    # The same loss, as guides/configs/masked_lm_small.yaml computes it.
     dataclasses.replace(
         SMALL_STEP, name="language_small_step_at_masks", mask_selection_length=112
     ),
