@@ -2,6 +2,8 @@
 
 import pathlib
 
+from jsonargparse.typing import PositiveInt  # noqa: TID253 (imported by the command only)
+
 from keras_perceiver.cli.errors import CommandLineError, user_errors
 from keras_perceiver.cli.options import Parser
 from keras_perceiver.cli.sources import Performances, Texts
@@ -29,7 +31,7 @@ def _text(argv):
         tokenizer = make_tokenizer(chosen.tokenizer, chosen.data.train)
         corpus = {name: chosen[name] for name in CORPUS}
         counts = [
-            len(tokens(documents, tokenizer, **corpus))
+            len(tokens(documents, tokenizer, **corpus, workers=chosen.workers))
             for documents in (chosen.data.train, chosen.data.test)
         ]
     print(f"{counts[0]:,} tokens, {counts[1]:,} held out: {chosen.cache}")
@@ -45,7 +47,7 @@ def _midi(argv):
     chosen = _chosen(parser, argv)
     with user_errors():
         counts = [
-            len(midi_tokens(files, chosen.cache))
+            len(midi_tokens(files, chosen.cache, chosen.workers))
             for files in (chosen.data.train, chosen.data.test)
         ]
     print(f"{counts[0]:,} events, {counts[1]:,} held out: {chosen.cache}")
@@ -59,6 +61,13 @@ def _parser(kind, what, data, corpus_options):
     )
     parser.add_data(data)
     parser.add_class_arguments(corpus_options)
+    parser.add_argument(
+        "--workers",
+        type=PositiveInt,
+        default=1,
+        help="Processes that work at the same time. What is interrupted goes on where it "
+        "was when the same command is given again.",
+    )
     return parser
 
 

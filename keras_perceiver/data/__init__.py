@@ -14,6 +14,7 @@ from keras_perceiver.data.multimodal import autoencoding_batches
 from keras_perceiver.data.photographs import moved_photographs
 from keras_perceiver.data.pipeline import batches, read_ahead
 from keras_perceiver.data.points import PointData, PointSource, digit_points
+from keras_perceiver.data.shards import TokenShards
 from keras_perceiver.data.stream import masked_stream
 from keras_perceiver.data.tables import table
 from keras_perceiver.data.text import FileTexts, LabelledTexts, TextData, text_files
@@ -31,6 +32,7 @@ __all__ = [
     "PointData",
     "PointSource",
     "TextData",
+    "TokenShards",
     "autoencoding_batches",
     "batches",
     "bookcorpus",

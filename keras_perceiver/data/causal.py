@@ -58,7 +58,8 @@ def causal_batches(
     dataset = batched_rows(
         tokens, preprocessor, length + 1, batch_size, seed, random_shift, least
     )
-    dataset = dataset.map(lambda batch: next_tokens(*batch[1:], model.max_latents))
+    max_latents = model.max_latents  # no model goes to worker processes
+    dataset = dataset.map(lambda batch: next_tokens(*batch[1:], max_latents))
     # After the batches, so that no batch mixes two epochs; each epoch has a new order.
     return dataset if seed is None else dataset.repeat()
 

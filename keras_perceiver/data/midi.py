@@ -115,29 +115,32 @@ def maestro(
     return MidiData(parts["train"], parts[test_split])
 
 
-def midi_tokens(files, cache=None):
+def midi_tokens(files, cache=None, workers=1):
     """Events of all performances, one performance after the other.
 
-    Works as `keras_perceiver.data.tokens` does for texts; the file in the `cache` is
-    found again by the paths and contents of the MIDI files.
+    Works as `keras_perceiver.data.tokens` does for texts; a shard in the `cache` is found
+    again by the paths and contents of its MIDI files.
 
     Args:
         files: paths of MIDI files, for example `MidiData.train`.
         cache: folder to keep events in, or None for none.
+        workers: processes that encode at the same time; needs a `cache` if more than 1.
 
     Returns:
         uint16 `[N]`: ids of `encode_midi`, and the id of padding after each file.
-        With a `cache` they are read-only.
+        With a `cache` they are `TokenShards`, which read like an array.
 
     Raises:
         FileNotFoundError: a file is missing.
-        ValueError: no file, or a broken one, whose name is in the message.
+        ValueError: no file, a broken one, whose name is in the message, or workers
+            without a cache.
     """
     if isinstance(files, (str, os.PathLike)) or len(files) == 0:
         raise ValueError(
             f"`files` must be a sequence of one or more paths. Received: {files!r}"
         )
-    return tokens(_Fingerprints(files), _MidiReader(), eos=True, cache=cache)
+    records = _Fingerprints(files)
+    return tokens(records, _MidiReader(), eos=True, cache=cache, workers=workers)
 
 
 class _Fingerprints(Sequence):

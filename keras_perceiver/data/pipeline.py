@@ -2,7 +2,6 @@
 
 import functools
 
-import keras
 import numpy as np
 
 from keras_perceiver.preprocessing import (
@@ -75,13 +74,15 @@ def batches(source, model, batch_size=64, seed=None, augmentation=None, one_hot=
         largest = max(1, *(len(points) for points, _ in source))
         preprocess = functools.partial(preprocess, pad_to=largest)
 
+    num_classes = model.num_classes  # no model goes to worker processes
+
     def to_inputs(records):
         inputs, labels = zip(*records, strict=True)
         for label in labels:
-            _check_label(label, model.num_classes)
+            _check_label(label, num_classes)
         labels = np.asarray(labels, "int32")
         if one_hot:
-            labels = keras.utils.to_categorical(labels, model.num_classes).astype("float32")
+            labels = np.eye(num_classes, dtype="float32")[labels]
         return preprocess(list(inputs)), labels
 
     dataset = grain.MapDataset.source(source)
