@@ -44,7 +44,7 @@ SOURCES = {
                 data.enwik8,
             ),
         ),
-        (Performances, (data.midi_folder, data.maestro)),
+        (Performances, (data.midi_folder, data.maestro, data.giantmidi)),
         (
             MovingFrames,
             (data.moved_photographs, data.sintel, data.kitti_flow, data.flying_chairs),

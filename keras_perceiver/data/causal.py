@@ -18,8 +18,8 @@ def causal_batches(
 
     With a seed: endless, in a new order each time through, without the incomplete
     last batch. `causal_batches(...)[k:]` resumes at step k with what an uninterrupted
-    run would have seen, and `[i::n]` is the part of process i of n. Without a seed:
-    each row once, in order.
+    run would have seen, and `shard` gives one of several processes its part. Without
+    a seed: each row once, in order.
 
     Args:
         tokens: integers `[N]`, of `keras_perceiver.data.tokens`.

@@ -17,8 +17,8 @@ def midi_batches(tokens, model, batch_size=64, seed=None, min_length=None, lengt
 
     With a seed: endless random crops, without an incomplete last batch;
     `midi_batches(...)[k:]` resumes at step k with what an uninterrupted run would have
-    seen, and `[i::n]` is the part of process i of n. Without a seed: consecutive
-    pieces, each once, the same in each run.
+    seen, and `shard` gives one of several processes its part. Without a seed:
+    consecutive pieces, each once, the same in each run.
 
     Args:
         tokens: integers `[N]`, of `keras_perceiver.data.midi_tokens`.

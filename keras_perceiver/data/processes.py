@@ -3,6 +3,7 @@
 import concurrent.futures
 import multiprocessing
 import os
+import sys
 import threading
 
 # What is asked of a worker, set when it starts: sent once, not with each task.
@@ -43,6 +44,24 @@ def end_with_parent():
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()
+
+
+def parse_flags():
+    """Let Grain read the flags it needs for processes, in any program."""
+    from absl import flags
+
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()
+
+
+def start_worker(index, count):
+    """What a worker process of Grain does before it makes batches."""
+    end_with_parent()
+    # What of an augmentation is computed by Keras is computed on the CPU: the accelerator
+    # belongs to the process that trains.
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    if "jax" in sys.modules:  # Grain imports it where it is installed
+        sys.modules["jax"].config.update("jax_platforms", "cpu")
 
 
 def _start(function):
