@@ -110,9 +110,9 @@ def read_ahead(dataset, count=8, workers=0):
 
     Threads wait for files together, but one at a time runs what is written in Python. If
     training waits for its input, several `workers` make batches at the same time. They
-    are started afresh, without a backend unless an augmentation needs it, which takes a
-    second or two at each start of `fit`, and more if a script imports Keras: a script
-    needs its `if __name__ == "__main__":`, and what stands before it each worker runs.
+    are started afresh, which takes seconds at each start of `fit`. A script needs its
+    `if __name__ == "__main__":`, and what stands before it each worker runs: imports of
+    Keras are better put after it. A notebook needs nothing.
 
     Args:
         dataset: a `grain.MapDataset` of batches; or a `grain.IterDataset`, for example

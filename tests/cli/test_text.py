@@ -155,7 +155,7 @@ def test_predict_tells_texts_from_files(classifier, tmp_path, monkeypatch, capsy
 def test_preprocess_fills_the_cache_and_trains_a_vocabulary(corpus, tmp_path, built):
     cache = tmp_path / "cache"
     command = ["preprocess", "text", *corpus, f"--cache={cache}"]
-    first = run([*command, "--tokenizer=sentencepiece:400"])
+    first = run([*command, "--tokenizer=sentencepiece:400", "--workers=2"])
     assert re.match(rf"[\d,]+ tokens, [\d,]+ held out: {cache}\n", first)
     vocabulary = cache / "tokenizer.model"
     assert f"--tokenizer={vocabulary}" in first
