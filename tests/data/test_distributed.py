@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import keras_perceiver as kp
+from keras_perceiver.data.shards import write_shard
 from keras_perceiver.preprocessing import (
     ByteTokenizer,
     FlowPreprocessor,
@@ -96,6 +97,24 @@ def test_held_out_batches_are_divided_too(make):
     one, other = leaves(make(None)[0]), leaves(kp.data.shard(make(None), 1, 2)[0])
     for x, part in zip(one, other, strict=True):
         np.testing.assert_array_equal(x[3:], part)
+
+
+@pytest.mark.parametrize(
+    ("make", "name"), [(masked, "TOKENS"), (causal, "TOKENS"), (midi, "EVENTS")]
+)
+def test_rows_of_shards_are_those_of_an_array(make, name, tmp_path, monkeypatch):
+    ids = globals()[name]
+    for i, part in enumerate(np.array_split(ids, 7)):  # no length of a row divides them
+        write_shard(tmp_path / str(i), [part], ids.dtype)
+    expected = [make(3)[5], make(None)[1]]
+    shards = kp.data.TokenShards([tmp_path / str(i) for i in range(7)])
+    monkeypatch.setitem(globals(), name, shards)
+    for one, other in zip(expected, [make(3)[5], make(None)[1]], strict=True):
+        for x, y in zip(leaves(one), leaves(other), strict=True):
+            np.testing.assert_array_equal(x, y)
+    batches = [(None, x, np.ones(x.shape)) for x in [ids[None, :100].astype("int32")]]
+    entropy = [kp.training.unigram_entropy(x, batches, 400) for x in (ids, shards)]
+    assert entropy[0] == entropy[1]
 
 
 def test_one_process_reads_what_there_is():

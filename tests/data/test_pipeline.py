@@ -1,6 +1,8 @@
 """The pipeline: order, seeds, resuming, augmentation, and what `fit` makes of it."""
 
+import gc
 import itertools
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -153,6 +155,20 @@ def test_a_stream_is_read_ahead(workers):
     for labels in expected:
         np.testing.assert_array_equal(next(ahead)[1], labels)
     ahead.close()
+
+
+def test_a_model_learns_the_same_from_worker_processes(model, source):
+    dataset = batches(source, model, 4, seed=0, augmentation=Augmentation(shift=1))
+    start, losses = model.get_weights(), []
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    for workers in (0, 1):
+        model.set_weights(start)
+        train = kp.data.read_ahead(dataset, 2, workers)
+        fit = {"steps_per_epoch": 2, "epochs": 2, "shuffle": False, "verbose": 0}
+        losses.append(model.fit(train, **fit).history["loss"])
+    assert losses[0] == losses[1]
+    gc.collect()
+    assert not multiprocessing.active_children()
 
 
 # As in a notebook, where there is no file to import again, and no guard.
