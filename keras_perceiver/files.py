@@ -185,8 +185,13 @@ def _fresh_folder(path):
 
 def _replace(fresh, path):
     if not os.path.isdir(path):
-        os.rename(fresh, path)
-        return
+        try:
+            os.rename(fresh, path)
+            return
+        except OSError as error:
+            # Another process may have written the same in the meantime.
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
     foreign = sorted(set(os.listdir(path)) - set(os.listdir(fresh)))
     if foreign:
         raise ValueError(

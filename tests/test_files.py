@@ -12,6 +12,7 @@ import time
 import numpy as np
 import pytest
 
+from keras_perceiver import files
 from keras_perceiver.files import (
     TensorFile,
     atomic_files,
@@ -103,6 +104,16 @@ def test_without_an_atomic_exchange_folders_are_still_replaced(tmp_path, monkeyp
         write(tmp_path / "x", number)
     assert read(tmp_path / "x") == 2
     assert os.listdir(tmp_path) == ["x"]
+
+
+def test_another_process_may_have_written_the_same_in_the_meantime(tmp_path, monkeypatch):
+    for name in ("fresh", "there"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a").write_text(name)
+    # It was not there when this process looked.
+    monkeypatch.setattr(os.path, "isdir", lambda path: False)
+    files._replace(tmp_path / "fresh", tmp_path / "there")
+    assert (tmp_path / "there" / "a").read_text() == "fresh"
 
 
 def test_files_move_into_a_folder_complete_or_not_at_all(tmp_path):

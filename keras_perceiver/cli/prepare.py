@@ -2,12 +2,15 @@
 
 import pathlib
 
+from jsonargparse.typing import PositiveInt  # noqa: TID253 (imported by the command only)
+
 from keras_perceiver.cli.errors import CommandLineError, user_errors
 from keras_perceiver.cli.options import Parser
 from keras_perceiver.cli.sources import Performances, Texts
 from keras_perceiver.cli.tasks.symbolic_audio import EventOptions
 from keras_perceiver.cli.texts import CORPUS, TOKENIZER_HELP, CorpusOptions, make_tokenizer
 from keras_perceiver.data import midi_tokens, tokens
+from keras_perceiver.files import atomic_files
 
 
 def preprocess(argv):
@@ -27,17 +30,19 @@ def _text(argv):
     chosen = _chosen(parser, argv)
     with user_errors():
         tokenizer = make_tokenizer(chosen.tokenizer, chosen.data.train)
+        if tokenizer.FILE is not None and not pathlib.Path(chosen.tokenizer).is_file():
+            # Trained just now: name it in place of training it again, also where the work
+            # that follows is interrupted.
+            with atomic_files(chosen.cache) as folder:
+                pathlib.Path(folder, tokenizer.FILE).write_bytes(tokenizer.file_bytes())
+            vocabulary = pathlib.Path(chosen.cache, tokenizer.FILE)
+            print(f"vocabulary: --tokenizer={vocabulary}", flush=True)
         corpus = {name: chosen[name] for name in CORPUS}
         counts = [
-            len(tokens(documents, tokenizer, **corpus))
+            len(tokens(documents, tokenizer, **corpus, workers=chosen.workers))
             for documents in (chosen.data.train, chosen.data.test)
         ]
     print(f"{counts[0]:,} tokens, {counts[1]:,} held out: {chosen.cache}")
-    if tokenizer.FILE is not None and not pathlib.Path(chosen.tokenizer).is_file():
-        # Trained just now: name it in place of training it again.
-        path = pathlib.Path(chosen.cache, tokenizer.FILE)
-        path.write_bytes(tokenizer.file_bytes())
-        print(f"vocabulary: --tokenizer={path}")
 
 
 def _midi(argv):
@@ -45,7 +50,7 @@ def _midi(argv):
     chosen = _chosen(parser, argv)
     with user_errors():
         counts = [
-            len(midi_tokens(files, chosen.cache))
+            len(midi_tokens(files, chosen.cache, chosen.workers))
             for files in (chosen.data.train, chosen.data.test)
         ]
     print(f"{counts[0]:,} events, {counts[1]:,} held out: {chosen.cache}")
@@ -59,6 +64,13 @@ def _parser(kind, what, data, corpus_options):
     )
     parser.add_data(data)
     parser.add_class_arguments(corpus_options)
+    parser.add_argument(
+        "--workers",
+        type=PositiveInt,
+        default=1,
+        help="Processes that work at the same time. What is interrupted goes on where it "
+        "was when the same command is given again.",
+    )
     return parser
 
 

@@ -44,7 +44,7 @@ SOURCES = {
                 data.enwik8,
             ),
         ),
-        (Performances, (data.midi_folder, data.maestro, data.exercises)),
+        (Performances, (data.midi_folder, data.maestro, data.giantmidi, data.exercises)),
         (
             MovingFrames,
             (data.moved_photographs, data.sintel, data.kitti_flow, data.flying_chairs),

@@ -29,7 +29,10 @@ TOKENIZER_HELP = (
     "vocabulary of so many tokens that is trained on the training texts first."
 )
 
-CorpusOptions = option_class("CorpusOptions", tokens, skip=("documents", "tokenizer"))
+# Workers are an option of `preprocess` alone, which fills the cache for the others.
+CorpusOptions = option_class(
+    "CorpusOptions", tokens, skip=("documents", "tokenizer", "workers")
+)
 CORPUS = tuple(field.name for field in dataclasses.fields(CorpusOptions))
 
 

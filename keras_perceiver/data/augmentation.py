@@ -1,9 +1,11 @@
-"""Random changes of training images: seeded, one after the other, none by default."""
+"""Random changes of training images: seeded, one after the other, none by default.
+
+Keras is imported by what needs it, so that worker processes start fast without it.
+"""
 
 import dataclasses
 import threading
 
-import keras
 import numpy as np
 
 # Sides of a random crop, one over the other, at most.
@@ -89,6 +91,8 @@ class Augmentation:
 
     def mix(self, images, labels, rng):
         """A batch `[B, H, W, C]` with labels `[B, E]`, one-hot, mixed."""
+        import keras
+
         kinds = ((keras.layers.CutMix, self.cutmix), (keras.layers.MixUp, self.mixup))
         wanted = [(layer, strength) for layer, strength in kinds if strength]
         layer, strength = wanted[rng.integers(len(wanted))]
@@ -114,6 +118,8 @@ class Augmentation:
         return np.stack(planes, axis=-1)
 
     def _rand_augmented(self, image, rng):
+        import keras
+
         if image.shape[-1] != 3:
             raise ValueError(
                 f"`rand_augment` needs images of 3 channels. Received: shape={image.shape}"

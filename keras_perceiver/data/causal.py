@@ -18,8 +18,8 @@ def causal_batches(
 
     With a seed: endless, in a new order each time through, without the incomplete
     last batch. `causal_batches(...)[k:]` resumes at step k with what an uninterrupted
-    run would have seen, and `[i::n]` is the part of process i of n. Without a seed:
-    each row once, in order.
+    run would have seen, and `shard` gives one of several processes its part. Without
+    a seed: each row once, in order.
 
     Args:
         tokens: integers `[N]`, of `keras_perceiver.data.tokens`.
@@ -58,7 +58,8 @@ def causal_batches(
     dataset = batched_rows(
         tokens, preprocessor, length + 1, batch_size, seed, random_shift, least
     )
-    dataset = dataset.map(lambda batch: next_tokens(*batch[1:], model.max_latents))
+    max_latents = model.max_latents  # no model goes to worker processes
+    dataset = dataset.map(lambda batch: next_tokens(*batch[1:], max_latents))
     # After the batches, so that no batch mixes two epochs; each epoch has a new order.
     return dataset if seed is None else dataset.repeat()
 

@@ -28,8 +28,8 @@ def masked_batches(
 
     With a seed: endless, in a new order each time through, without the incomplete
     last batch. `masked_batches(...)[k:]` resumes at step k with what an uninterrupted
-    run would have seen, and `[i::n]` is the part of process i of n. Without a seed:
-    each row once, in order, with the same masks in each run and for each
+    run would have seen, and `shard` gives one of several processes its part. Without
+    a seed: each row once, in order, with the same masks in each run and for each
     `batch_size`.
 
     Args:

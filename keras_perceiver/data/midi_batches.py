@@ -17,8 +17,8 @@ def midi_batches(tokens, model, batch_size=64, seed=None, min_length=None, lengt
 
     With a seed: endless random crops, without an incomplete last batch;
     `midi_batches(...)[k:]` resumes at step k with what an uninterrupted run would have
-    seen, and `[i::n]` is the part of process i of n. Without a seed: consecutive
-    pieces, each once, the same in each run.
+    seen, and `shard` gives one of several processes its part. Without a seed:
+    consecutive pieces, each once, the same in each run.
 
     Args:
         tokens: integers `[N]`, of `keras_perceiver.data.midi_tokens`.
@@ -47,6 +47,7 @@ def midi_batches(tokens, model, batch_size=64, seed=None, min_length=None, lengt
     import grain
 
     preprocessor, length = checked_rows(tokens, model, length, min_length, seed)
+    max_latents = model.max_latents  # no model goes to worker processes
     # One event more than a row: the label of the last position.
     count = row_count(tokens, length + 1)
     check_batch_size(batch_size, count, f"rows of {length} events", seed)
@@ -61,7 +62,7 @@ def midi_batches(tokens, model, batch_size=64, seed=None, min_length=None, lengt
 
     def predicted(pieces):
         ids, mask = pad(pieces, MIDI_PAD_ID, length + 1, preprocessor.padding_side)
-        return next_tokens(ids, mask, model.max_latents)
+        return next_tokens(ids, mask, max_latents)
 
     dataset = grain.MapDataset.range(count)
     if seed is None:

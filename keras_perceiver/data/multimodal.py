@@ -55,10 +55,12 @@ def autoencoding_batches(
     _check_options(num_points, mask_rates, arrays, kinds, seed)
     check_batch_size(batch_size, count, "examples", seed)
 
+    # Only what is given back is a target. No model goes to worker processes.
+    given_back = set(model.kinds)
+
     def batch(indices):
         inputs = {name: x[indices] for name, x in arrays.items()}
-        # Only what is given back is a target.
-        return inputs, {name: x for name, x in inputs.items() if name in model.kinds}
+        return inputs, {name: x for name, x in inputs.items() if name in given_back}
 
     def sampled(batch, rng):
         inputs, targets = dict(batch[0]), dict(batch[1])

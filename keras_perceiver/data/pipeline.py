@@ -2,9 +2,9 @@
 
 import functools
 
-import keras
 import numpy as np
 
+from keras_perceiver.data.processes import parse_flags, start_worker
 from keras_perceiver.preprocessing import (
     ImagePreprocessor,
     PointPreprocessor,
@@ -75,13 +75,15 @@ def batches(source, model, batch_size=64, seed=None, augmentation=None, one_hot=
         largest = max(1, *(len(points) for points, _ in source))
         preprocess = functools.partial(preprocess, pad_to=largest)
 
+    num_classes = model.num_classes  # no model goes to worker processes
+
     def to_inputs(records):
         inputs, labels = zip(*records, strict=True)
         for label in labels:
-            _check_label(label, model.num_classes)
+            _check_label(label, num_classes)
         labels = np.asarray(labels, "int32")
         if one_hot:
-            labels = keras.utils.to_categorical(labels, model.num_classes).astype("float32")
+            labels = np.eye(num_classes, dtype="float32")[labels]
         return preprocess(list(inputs)), labels
 
     dataset = grain.MapDataset.source(source)
@@ -100,17 +102,55 @@ def batches(source, model, batch_size=64, seed=None, augmentation=None, one_hot=
     return dataset if seed is None else dataset.repeat()
 
 
-def read_ahead(dataset, count=8):
-    """Batches of a `grain.MapDataset` as an iterable that reads so many ahead in threads.
+def read_ahead(dataset, count=8, workers=0):
+    """Batches as an iterable that has so many made ahead, in threads or in processes.
 
     Iterated as it is, a `grain.MapDataset` reads 500 ahead: of images as large as
     ImageNet's, more than fits the memory.
+
+    Threads wait for files together, but one at a time runs what is written in Python. If
+    training waits for its input, several `workers` make batches at the same time. They
+    are started afresh, which takes seconds at each start of `fit`. A script needs its
+    `if __name__ == "__main__":`, and what stands before it each worker runs: imports of
+    Keras are better put after it. A notebook needs nothing.
+
+    Args:
+        dataset: a `grain.MapDataset` of batches; or a `grain.IterDataset`, for example
+            of `masked_stream`.
+        count: batches that are made ahead.
+        workers: processes that make them; 0 for threads of this one. Batches come in the
+            same order. The source must pickle, and `/dev/shm`, through which batches
+            pass, must have room for `count` of them. A `grain.IterDataset` cannot be
+            divided: it takes one process at most.
+
+    Returns:
+        A `grain.IterDataset`.
+
+    Raises:
+        ValueError: numbers out of range.
     """
     import grain
 
-    return dataset.to_iter_dataset(
-        grain.ReadOptions(num_threads=count, prefetch_buffer_size=count)
-    )
+    divisible = isinstance(dataset, grain.MapDataset)
+    if count < 1 or not 0 <= workers <= (count if divisible else 1):
+        raise ValueError(
+            "`workers` must lie between 0 and `count`, or 1 for a stream. Received: "
+            f"workers={workers}, count={count}, dataset={type(dataset).__name__}"
+        )
+    if not workers and not divisible:
+        return grain.experimental.ThreadPrefetchIterDataset(
+            dataset, prefetch_buffer_size=count
+        )
+    if divisible:
+        threads = 0 if workers else count
+        dataset = dataset.to_iter_dataset(
+            grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads)
+        )
+    if not workers:
+        return dataset
+    parse_flags()
+    options = grain.MultiprocessingOptions(workers, count // workers)
+    return dataset.mp_prefetch(options, worker_init_fn=start_worker)
 
 
 def checked_preprocessor(model):

@@ -3,12 +3,8 @@
 import numpy as np
 
 from keras_perceiver.data.pipeline import check_batch_size, checked_preprocessor
-from keras_perceiver.preprocessing import (
-    chunk,
-    count_shifted,
-    random_truncation,
-    shifted,
-)
+from keras_perceiver.preprocessing import random_truncation, shifted
+from keras_perceiver.preprocessing.packing import count_pieces
 
 
 def batched_rows(
@@ -67,9 +63,7 @@ def row_count(tokens, length, random_shift=False):
     Raises:
         ValueError: fewer tokens than a row has; with `random_shift`, than two have.
     """
-    if random_shift:
-        return count_shifted(tokens, length)
-    return len(chunk(tokens, length))
+    return count_pieces(tokens, length, spare=int(random_shift))
 
 
 def checked_rows(tokens, model, length, min_length, seed, **drawn):

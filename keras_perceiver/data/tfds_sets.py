@@ -1,5 +1,6 @@
 """Sets of tensorflow-datasets by name, read by random access."""
 
+import functools
 import re
 from collections.abc import Sequence
 
@@ -15,11 +16,16 @@ WIKI40B_MARKERS = (
 
 
 class TensorFlowDatasetsSource(Sequence):
-    """A split of a set of tensorflow-datasets, each record as `read` makes it."""
+    """A split of a prepared set of tensorflow-datasets, each record as `read` makes it."""
 
-    def __init__(self, data_source, read):
-        self.data_source = data_source
+    def __init__(self, name, data_dir, split, read):
+        self.arguments = name, data_dir, split, read
+        self.data_source = _builder(name, data_dir).as_data_source(split=split)
         self.read = read
+
+    def __reduce__(self):
+        # Worker processes open the files themselves.
+        return type(self), self.arguments
 
     def __len__(self):
         return len(self.data_source)
@@ -60,7 +66,9 @@ def tfds(
             "`name` must be a set with features 'image' and 'label'. Received: "
             f"name={name} with {sorted(builder.info.features)}"
         )
-    return ImageData(*_splits(builder, _image, train_split, test_split), labels)
+    builder.download_and_prepare()
+    open_split = functools.partial(TensorFlowDatasetsSource, name, data_dir, read=_image)
+    return ImageData(open_split(train_split), open_split(test_split), labels)
 
 
 def tfds_text(
@@ -100,7 +108,9 @@ def tfds_text(
         read = _labelled_text
     else:
         read = _wiki40b_text if builder.name == "wiki40b" else _text
-    return TextData(*_splits(builder, read, train_split, test_split), labels)
+    builder.download_and_prepare()
+    open_split = functools.partial(TensorFlowDatasetsSource, name, data_dir, read=read)
+    return TextData(open_split(train_split), open_split(test_split), labels)
 
 
 def _builder(name, data_dir):
@@ -114,14 +124,6 @@ def _class_names(builder):
     features = builder.info.features
     names = getattr(features["label"], "names", None) if "label" in features else None
     return None if names is None else list(names)
-
-
-def _splits(builder, read, *splits):
-    builder.download_and_prepare()
-    return [
-        TensorFlowDatasetsSource(builder.as_data_source(split=split), read)
-        for split in splits
-    ]
 
 
 def _image(record):

@@ -1,32 +1,39 @@
 """All documents of a corpus as one array of token ids, made once and kept on disk."""
 
+import dataclasses
+import functools
 import hashlib
-import itertools
 import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 
 import numpy as np
 
-from keras_perceiver.files import atomic_folder, read_json, write_json
+from keras_perceiver.data.processes import in_processes
+from keras_perceiver.data.shards import TokenShards, is_sound, write_shard
+from keras_perceiver.preprocessing import Tokenizer
 from keras_perceiver.preprocessing.packing import join
 
 # Part of the cache's key: another version does not read what this one wrote.
-FORMAT = 1
-TOKENS, MANIFEST = "tokens.npy", "manifest.json"
-# Documents that are tokenized together: enough for tokenizers that work in parallel.
+FORMAT = 2
+# Documents that are tokenized together: enough for tokenizers that work in parallel. A
+# shard has no fewer.
 BATCH_DOCUMENTS = 256
+# Each is an open file. What is lost when the work is interrupted is one of so many parts.
+MAX_SHARDS = 256
 SECONDS_BETWEEN_NOTES = 10
 
 
-def tokens(documents, tokenizer, eos=False, special_tokens=False, cache=None):
+def tokens(documents, tokenizer, eos=False, special_tokens=False, cache=None, workers=1):
     """Token ids of all documents, one document after the other.
 
-    With a `cache` they are written to a file there as they are made, and read through
-    the page cache (`numpy.memmap`), so a corpus may exceed the memory. The file is
-    found again by the content of the documents, the tokenizer and the options; when it
-    is broken, it is made again. Long work reports to standard error.
+    With a `cache` they are written there in up to 256 shards, and mapped into memory, so
+    a corpus may exceed it. A shard is found again by the content of its documents, the
+    tokenizer and the options, and checked against its checksum: what is missing or
+    broken is made, so that work that was interrupted goes on where it was. Long work
+    reports to standard error.
 
     Args:
         documents: a sequence of strings, or of `(text, label)`, whose labels are left
@@ -35,37 +42,95 @@ def tokens(documents, tokenizer, eos=False, special_tokens=False, cache=None):
         eos: put the tokenizer's [EOS] after each document.
         special_tokens: put its [CLS] before and its [SEP] after each document.
         cache: folder to keep token ids in, or None for none.
+        workers: processes that make shards at the same time; needs a `cache` if more
+            than 1. Documents and tokenizer must pickle, and a script needs its
+            `if __name__ == "__main__":`.
 
     Returns:
         Integers `[N]`, uint16 if the vocabulary allows, else int32. With a `cache`
-        they are read-only.
+        they are `TokenShards`, which read like an array; `numpy.asarray` makes one.
 
     Raises:
         ValueError: no documents, something that is no text, nothing but empty texts,
-            or a tokenizer that lacks a token to put between them.
+            a tokenizer that lacks a token to put between them, or workers without a
+            cache.
 
     Example:
     >>> from keras_perceiver.preprocessing import ByteTokenizer
     >>> tokens(["Hi", "Ho"], ByteTokenizer(), eos=True).tolist()
     [78, 111, 2, 78, 117, 2]
     """
+    if workers < 1 or (workers > 1 and cache is None):
+        raise ValueError(
+            "`workers` must be at least 1, and needs a `cache` if more. Received: "
+            f"workers={workers}, cache={cache}"
+        )
     check_documents(documents)
-    before, after = document_marks(tokenizer, eos, special_tokens)
-    dtype = np.uint16 if tokenizer.vocab_size <= 2**16 else np.int32
-    pieces = _checked(
-        join(tokenizer.encode_batch(texts), before, after).astype(dtype)
-        for texts in _batched(_reported(documents, "tokenized"))
-    )
+    corpus = _Corpus(documents, tokenizer, *document_marks(tokenizer, eos, special_tokens))
+    count = len(documents)
     if cache is None:
-        return np.concatenate(list(pieces))
-    form = [FORMAT, tokenizer.to_form(), before, after, dtype.__name__]
-    folder = os.path.join(cache, _key(form, documents))
-    ids = _read(folder)
-    if ids is None:
-        with atomic_folder(folder) as fresh:
-            _write(fresh, pieces, dtype)
-        ids = _read(folder)
+        ids = np.concatenate(list(_reported(corpus.pieces(range(count)), count)))
+    else:
+        size = max(BATCH_DOCUMENTS, -(-count // MAX_SHARDS))
+        shards = [range(i, min(i + size, count)) for i in range(0, count, size)]
+        write = functools.partial(corpus.shard, cache=cache)
+        folders = _reported(in_processes(write, shards, workers), count, size)
+        ids = TokenShards(list(folders))
+    if len(ids) == 0:
+        raise ValueError("`documents` must hold at least one token. Received none.")
     return ids
+
+
+@dataclasses.dataclass(frozen=True)
+class _Corpus:
+    """Documents, and how they become token ids.
+
+    Args:
+        documents: a sequence of strings, or of `(text, label)`.
+        tokenizer: of them.
+        before: ids in front of each document.
+        after: ids after each.
+    """
+
+    documents: Sequence
+    tokenizer: Tokenizer
+    before: list
+    after: list
+
+    @property
+    def dtype(self):
+        """Of the ids."""
+        return np.uint16 if self.tokenizer.vocab_size <= 2**16 else np.int32
+
+    def pieces(self, part):
+        """Ids of the documents with indices in a range, some documents at a time."""
+        for start in range(part.start, part.stop, BATCH_DOCUMENTS):
+            texts = list(self.texts(part[start - part.start :][:BATCH_DOCUMENTS]))
+            ids = join(self.tokenizer.encode_batch(texts), self.before, self.after)
+            yield ids.astype(self.dtype)
+
+    def shard(self, part, cache):
+        """Folder in the cache with the ids of those documents, made if it is not there."""
+        folder = os.path.join(cache, self.key(part))
+        if not is_sound(folder):
+            write_shard(folder, self.pieces(part), self.dtype)
+        return folder
+
+    def key(self, part):
+        """Digest of all that the ids of those documents follow from."""
+        form = [FORMAT, self.tokenizer.to_form(), self.before, self.after]
+        form.append(self.dtype.__name__)
+        digest = hashlib.sha256(json.dumps(form, sort_keys=True).encode())
+        for text in self.texts(part):
+            content = text.encode("utf-8", errors="surrogatepass")
+            # The length tells ["ab", "c"] from ["a", "bc"].
+            digest.update(len(content).to_bytes(8, "little"))
+            digest.update(content)
+        return digest.hexdigest()
+
+    def texts(self, part):
+        """Those documents."""
+        return (text_of(self.documents[i]) for i in part)
 
 
 def document_marks(tokenizer, eos, special_tokens):
@@ -111,77 +176,16 @@ def text_of(record):
     return text
 
 
-def _batched(texts):
-    while batch := list(itertools.islice(texts, BATCH_DOCUMENTS)):
-        yield batch
-
-
-def _checked(pieces):
-    count = 0
-    for piece in pieces:
-        count += len(piece)
-        yield piece
-    if count == 0:
-        raise ValueError("`documents` must hold at least one token. Received none.")
-
-
-def _reported(documents, done):
-    """Texts of documents; from time to time says on standard error how far it is."""
+def _reported(results, count, size=BATCH_DOCUMENTS):
+    """Results, each of `size` documents; says from time to time how far it is."""
     said = time.monotonic()
-    for i in range(len(documents)):
+    for i, result in enumerate(results, 1):
         if time.monotonic() - said > SECONDS_BETWEEN_NOTES:
             said = time.monotonic()
+            done = min(i * size, count)
             print(
-                f"{done} {i:,} of {len(documents):,} documents ({i / len(documents):.0%})",
+                f"tokenized {done:,} of {count:,} documents ({done / count:.0%})",
                 file=sys.stderr,
                 flush=True,
             )
-        yield text_of(documents[i])
-
-
-def _key(form, documents):
-    """Digest of all that the token ids follow from."""
-    digest = hashlib.sha256(json.dumps(form, sort_keys=True).encode())
-    for text in _reported(documents, "looked up"):
-        content = text.encode("utf-8", errors="surrogatepass")
-        # The length tells ["ab", "c"] from ["a", "bc"].
-        digest.update(len(content).to_bytes(8, "little"))
-        digest.update(content)
-    return digest.hexdigest()
-
-
-def _write(folder, pieces, dtype):
-    path = os.path.join(folder, TOKENS)
-    count = 0
-    with open(path, "wb") as file:
-        _write_header(file, dtype, count)
-        for piece in pieces:
-            count += len(piece)
-            file.write(piece.tobytes())
-        # numpy leaves room in the header for the length to grow.
-        file.seek(0)
-        _write_header(file, dtype, count)
-    write_json(os.path.join(folder, MANIFEST), {"sha256": _digest(path)})
-
-
-def _write_header(file, dtype, count):
-    descr = np.lib.format.dtype_to_descr(np.dtype(dtype))
-    np.lib.format.write_array_header_1_0(
-        file, {"descr": descr, "fortran_order": False, "shape": (count,)}
-    )
-
-
-def _read(folder):
-    """Token ids in a folder of the cache, or None if they are not there or broken."""
-    path = os.path.join(folder, TOKENS)
-    try:
-        if read_json(os.path.join(folder, MANIFEST)).get("sha256") != _digest(path):
-            return None
-        return np.load(path, mmap_mode="r")
-    except (ValueError, OSError):
-        return None
-
-
-def _digest(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        yield result

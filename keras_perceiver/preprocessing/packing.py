@@ -42,8 +42,23 @@ def chunk(ids, length):
     >>> chunk(np.arange(7), 3).tolist()
     [[0, 1, 2], [3, 4, 5]]
     """
-    count = _count(ids, length, spare=0)
+    count = count_pieces(ids, length)
     return ids[: count * length].reshape(count, length)
+
+
+def count_pieces(ids, length, spare=0):
+    """Number of pieces that `chunk` makes of ids `[N]`, less `spare` ones.
+
+    Raises:
+        ValueError: not one.
+    """
+    count = len(ids) // length - spare
+    if count < 1:
+        raise ValueError(
+            f"`ids` must hold at least {(1 + spare) * length} tokens for pieces of "
+            f"length={length}. Received: {len(ids)} tokens"
+        )
+    return count
 
 
 def count_shifted(ids, length):
@@ -52,7 +67,7 @@ def count_shifted(ids, length):
     Raises:
         ValueError: fewer ids than two pieces have.
     """
-    return _count(ids, length, spare=1)
+    return count_pieces(ids, length, spare=1)
 
 
 def shifted(ids, index, length, rng):
@@ -111,13 +126,3 @@ def random_truncation(token_ids, min_length, pad_id, rng, side="right"):
     kept = rng.integers(min_length, length, size=len(token_ids), endpoint=True)
     rows = [row[:n] for row, n in zip(token_ids, kept, strict=True)]
     return pad(rows, pad_id, length, side)
-
-
-def _count(ids, length, spare):
-    count = len(ids) // length - spare
-    if count < 1:
-        raise ValueError(
-            f"`ids` must hold at least {(1 + spare) * length} tokens for pieces of "
-            f"length={length}. Received: {len(ids)} tokens"
-        )
-    return count

@@ -46,7 +46,8 @@ def run(benchmark, path, *arguments):
 
 
 def test_every_benchmark_is_tested():
-    assert {path.stem for path in BENCHMARKS.glob("bench_*.py")} == set(JOBS)
+    found = {path.stem for path in BENCHMARKS.glob("bench_*.py")}
+    assert found == {*JOBS, "bench_input"}
 
 
 @pytest.mark.parametrize("benchmark", JOBS)
@@ -72,6 +73,27 @@ def test_one_json_line_a_result_and_a_table(benchmark, tmp_path):
         if ours["job"].endswith("at_masks"):
             assert ours["flops"] < theirs["flops"]
     assert printed.count("| reference |") == len(JOBS[benchmark])
+
+
+@pytest.mark.slow
+def test_input_is_timed_alone_and_in_training(tmp_path):
+    out = tmp_path / "results.jsonl"
+    arms = ("none", "1 worker")
+    printed = run("bench_input", out, "--jobs", "events", "--arms", *arms)
+    results = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [(r["job"], r["arm"]) for r in results] == [("events", arm) for arm in arms]
+    for r in results:
+        assert r["batches_per_s"] > 0 and r["step_s"] > 0 and r["first_s"] > 0
+        assert 0 < r["wait_share"] < 1
+    assert printed.count("| 1 worker |") == 1
+
+
+def test_the_share_of_waiting(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import bench_input
+
+    # A batch asked for at 3 comes at 4, one asked for at 7 at 10.
+    assert bench_input.waiting([(0, 1), (3, 4), (7, 10)]) == (4.5, 4 / 9)
 
 
 def test_an_arm_that_fails_is_reported_and_the_others_go_on(tmp_path):

@@ -326,6 +326,7 @@ WRONG = [
     ([*MUSIC, "--data.path=EMPTY"], "`path` must be a folder with two or more .mid"),
     ([*MUSIC, "--data=topics"], "unknown name 'topics'; expected one of midi_folder, mae"),
     ([*MUSIC, "--data=maestro", "--data.folder=EMPTY"], "must hold maestro-v3.0.0.csv"),
+    ([*MUSIC, "--data=giantmidi", "--data.folder=EMPTY"], "must hold full_music_pieces"),
     ([*MUSIC, "--data.path=BROKEN"], "broken_1.mid is not a complete MIDI file"),
     ([*MUSIC, *PIECES, "--batch_size=50"], "number of rows of 24 events, 18. .*=50"),
     (["preprocess", "midi", *PIECES], "required: --cache"),

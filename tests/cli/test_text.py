@@ -155,14 +155,15 @@ def test_predict_tells_texts_from_files(classifier, tmp_path, monkeypatch, capsy
 def test_preprocess_fills_the_cache_and_trains_a_vocabulary(corpus, tmp_path, built):
     cache = tmp_path / "cache"
     command = ["preprocess", "text", *corpus, f"--cache={cache}"]
-    first = run([*command, "--tokenizer=sentencepiece:400"])
-    assert re.match(rf"[\d,]+ tokens, [\d,]+ held out: {cache}\n", first)
+    first = run([*command, "--tokenizer=sentencepiece:400", "--workers=2"])
     vocabulary = cache / "tokenizer.model"
-    assert f"--tokenizer={vocabulary}" in first
+    trained, made = first.splitlines(keepends=True)
+    assert trained == f"vocabulary: --tokenizer={vocabulary}\n"
+    assert re.fullmatch(rf"[\d,]+ tokens, [\d,]+ held out: {cache}\n", made)
     entries = sorted(cache.iterdir())
     # The same vocabulary from its file: nothing is tokenized again.
     again = run([*command, f"--tokenizer={vocabulary}"])
-    assert again == first.splitlines(keepends=True)[0]
+    assert again == made
     assert sorted(cache.iterdir()) == entries
     model = built([*LM, *corpus, f"--tokenizer={vocabulary}", f"--output={tmp_path}/run"])
     assert model.encoder.vocab_size == 400

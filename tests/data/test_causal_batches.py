@@ -105,6 +105,75 @@ def test_random_lengths_are_padded_at_the_left_and_padding_predicts_nothing():
     assert lengths == set(range(3, S + 1))
 
 
+DOCUMENTS = [chr(ord("a") + i) * (7 * i % 50) for i in range(26)]
+
+
+def stream(documents=DOCUMENTS, max_latents=S, **options):
+    model = SimpleNamespace(preprocessor=PREPROCESSOR, max_latents=max_latents)
+    return kp.data.causal_stream(documents, model, **options)
+
+
+def take(dataset, steps):
+    iterator = iter(dataset)
+    return [next(iterator) for _ in range(steps)]
+
+
+@one_backend
+def test_a_stream_without_a_seed_is_the_corpus_in_order():
+    found = list(stream(batch_size=4))
+    corpus = kp.data.tokens(DOCUMENTS, PREPROCESSOR.tokenizer, eos=True)
+    inputs, masks, labels, weights = (
+        np.concatenate(x) for x in zip(*map(flat, found), strict=True)
+    )
+    assert inputs.shape == labels.shape == (-(-len(corpus) // (S + 1)), S)
+    # The last row begins with padding, and its first token follows nothing.
+    rows = [
+        [*row[mask == 1], y[-1]] for row, mask, y in zip(inputs, masks, labels, strict=True)
+    ]
+    np.testing.assert_array_equal(np.concatenate(rows), corpus)
+    assert (np.diff(masks, axis=1) >= 0).all() and not masks[-1].all()
+    np.testing.assert_array_equal(masks, weights)
+    # In full rows what comes next is what comes next in the corpus.
+    for one, other in zip(take(stream(batch_size=1), 9), batches_of(corpus), strict=False):
+        same(one, other)
+    plain = list(stream([(x, 0) for x in DOCUMENTS], batch_size=4, eos=False))
+    assert not any(
+        (x["token_ids"] == PREPROCESSOR.tokenizer.eos_id).any() for x, *_ in plain
+    )
+
+
+def batches_of(corpus):
+    return batches(np.asarray(corpus), max_latents=S, batch_size=1)
+
+
+@one_backend
+def test_a_stream_is_seeded_cut_at_random_and_resumed():
+    options = {"batch_size": 4, "seed": 3, "min_length": 5, "max_latents": L}
+    iterator = iter(stream(**options))
+    found = [next(iterator) for _ in range(40)]
+    state = iterator.get_state()
+    expected = [next(iterator) for _ in range(5)]
+    lengths = np.concatenate([x["padding_mask"].sum(axis=1) for x, _, _ in found])
+    assert set(lengths) == set(range(5, S + 1))
+    assert {y.shape for _, y, _ in found} == {(4, L)}
+    for one, other in zip(found, take(stream(**options), 40), strict=True):
+        same(one, other)
+    other = take(stream(**{**options, "seed": 4}), 40)
+    assert any((a[1] != b[1]).any() for a, b in zip(found, other, strict=True))
+    resumed = iter(stream(**options))
+    resumed.set_state(state)
+    for batch in expected:
+        same(next(resumed), batch)
+
+
+@one_backend
+def test_shards_of_a_stream_share_the_documents():
+    shards = [list(stream(batch_size=1, eos=False, shard=(i, 3))) for i in range(3)]
+    for i, found in enumerate(shards):
+        ids = {b + 6 for text in DOCUMENTS[i::3] for b in text.encode()}
+        assert {x for _, y, w in found for x in y[w == 1].tolist()} <= ids
+
+
 def test_a_model_learns_from_them():
     model = tiny_ar.causal_lm(max_length=S, dropout=0.0)
     model.compile(keras.optimizers.Adam(1e-2), kp.training.TokenCrossentropy())
@@ -116,6 +185,10 @@ def test_a_model_learns_from_them():
     held_out = kp.data.causal_batches(tokens, model, 8)
     loss = model.evaluate(held_out.repeat(), steps=len(held_out), verbose=0)
     assert loss < last < first - 0.5 and first < 7
+    documents = ["some words and more " * 9] * 4
+    train = kp.data.read_ahead(kp.data.causal_stream(documents, model, 8, seed=0))
+    fit |= {"steps_per_epoch": 5, "epochs": 1}
+    assert model.fit(train, **fit).history["loss"][-1] < first
 
 
 @one_backend
@@ -143,6 +216,25 @@ def test_causal_batches_refuses(options, message):
 
 
 @one_backend
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"documents": ["", " "]}, "`documents` must hold at least one text"),
+        ({"shard": (0, 27)}, "at least one text for each shard, 27. Received: 26"),
+        ({"shard": (2, 2)}, "an `index` from 0 to `count` - 1. .*index=2, count=2"),
+        ({"length": 17}, "`length` must lie between 1 and .*, 16. .*length=17"),
+        ({"min_length": 2}, "`min_length` needs a `seed`.*=2"),
+        ({"min_length": 17, "seed": 0}, "`min_length` must lie between 1 and 16, .*=17"),
+    ],
+)
+def test_causal_stream_refuses(options, message):
+    with pytest.raises(ValueError, match=message):
+        stream(**options)
+
+
+@one_backend
 def test_a_model_without_preprocessor_is_refused():
-    with pytest.raises(ValueError, match="`model` must have a `preprocessor`"):
-        kp.data.causal_batches(TOKENS, SimpleNamespace(preprocessor=None, name="bare"))
+    bare = SimpleNamespace(preprocessor=None, name="bare")
+    for make in (kp.data.causal_batches, kp.data.causal_stream):
+        with pytest.raises(ValueError, match="`model` must have a `preprocessor`"):
+            make(TOKENS, bare)

@@ -9,6 +9,7 @@ import pytest
 
 import keras_perceiver as kp
 from keras_perceiver.data import midi as midi_data
+from keras_perceiver.data.midi_sets import GIANTMIDI_TABLE
 from keras_perceiver.preprocessing import decode_midi, encode_midi
 
 pytestmark = pytest.mark.one_backend
@@ -102,14 +103,57 @@ def test_maestro_needs_a_table(tmp_path):
         kp.data.maestro(str(tmp_path))
 
 
+PIECES = [
+    ('A, "Opus 1", x', "validation"),
+    ("A, Éclair, y", "train"),
+    ("B, Étude, No. 2, z", "test"),
+    ("B, Lost, w", "train"),
+    ("", ""),
+]
+
+
+def giantmidi_table(path, columns=("audio_name", "split")):
+    lines = ["\t".join(("surname", *columns, "surname_in_youtube_title"))]
+    lines += [f"Composer\t{name}\t{split}\t1" for name, split in PIECES]
+    (path / GIANTMIDI_TABLE).write_text("\n".join([*lines, ""]), "utf-8")
+    (path / "midis").mkdir()
+    for name in (PIECES[0][0], PIECES[1][0], PIECES[2][0], "not in the table"):
+        (path / "midis" / f"{name}.mid").touch()
+    return str(path)
+
+
+def test_giantmidi_as_its_authors_split_it(tmp_path):
+    data = kp.data.giantmidi(giantmidi_table(tmp_path))
+    assert data.train == [tmp_path / "midis" / "A, Éclair, y.mid"]
+    assert data.test == [tmp_path / "midis" / 'A, "Opus 1", x.mid']
+    data = kp.data.giantmidi(str(tmp_path), "test")
+    assert data.test == [tmp_path / "midis" / "B, Étude, No. 2, z.mid"]
+
+
+def test_giantmidi_as_krasserm_splits_it(tmp_path):
+    for name in ("train/b.mid", "train/a.mid", "valid/c.mid", "rest/d.mid"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    data = kp.data.giantmidi(str(tmp_path))
+    assert data.train == [tmp_path / "train/a.mid", tmp_path / "train/b.mid"]
+    assert data.test == [tmp_path / "valid/c.mid"]
+
+
+def test_giantmidi_refuses(tmp_path):
+    with pytest.raises(ValueError, match="`folder` must hold.*0 to train on and 0 held"):
+        kp.data.giantmidi(str(tmp_path))
+    folder = giantmidi_table(tmp_path, ("audio_name", "part"))
+    with pytest.raises(ValueError, match=r"must have columns `split` and.*'part'"):
+        kp.data.giantmidi(folder)
+
+
 def test_events_of_files_one_after_the_other(tmp_path):
     ids = kp.data.midi_tokens(FILES)
     expected = np.concatenate([[*encode_midi(path), 388] for path in FILES])
     np.testing.assert_array_equal(ids, expected)
-    cached = kp.data.midi_tokens([str(x) for x in FILES], cache=tmp_path)
+    cached = kp.data.midi_tokens([str(x) for x in FILES], cache=tmp_path, workers=2)
     np.testing.assert_array_equal(cached, ids)
     assert ids.dtype == cached.dtype == np.uint16
-    assert isinstance(cached, np.memmap) and not cached.flags.writeable
 
 
 def test_the_cache_follows_the_content(tmp_path, monkeypatch):

@@ -1,11 +1,22 @@
 """The pipeline: order, seeds, resuming, augmentation, and what `fit` makes of it."""
 
+import gc
+import itertools
+import multiprocessing
+import os
+import subprocess
+import sys
+import time
+import types
+
 import keras
 import numpy as np
 import pytest
 
 import keras_perceiver as kp
 from keras_perceiver.data import ArraySource, Augmentation, batches
+
+one_backend = pytest.mark.one_backend
 
 
 @pytest.fixture
@@ -106,6 +117,97 @@ def test_fit_sees_a_new_order_each_epoch_and_all_held_out_records_once(model, so
     assert seen == [
         *expected[0:2], *held_out, *expected[2:4], *held_out, *expected[4:6], *held_out
     ]  # fmt: skip
+
+
+def flat(dataset, steps):
+    return [np.asarray(x) for batch in itertools.islice(dataset, steps) for x in batch]
+
+
+@one_backend
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_read_ahead_are_those_of_the_dataset(model, source, workers):
+    def where(batch):
+        return *batch, os.getpid(), "keras" in sys.modules
+
+    dataset = batches(source, model, 4, seed=0, augmentation=Augmentation(shift=1))
+    expected = flat(dataset, 8)
+    iterator = iter(kp.data.read_ahead(dataset.map(where), count=4, workers=workers))
+    found = [next(iterator) for _ in range(8)]
+    received = [x for images, labels, *_ in found for x in (images, labels)]
+    for one, other in zip(expected, received, strict=True):
+        np.testing.assert_array_equal(one, other)
+    processes = {pid for *_, pid, _ in found}
+    assert len(processes) == max(1, workers)
+    assert (os.getpid() in processes) == (workers == 0)
+    assert {keras_is_there for *_, keras_is_there in found} == {workers == 0}
+    iterator.close()
+    assert workers == 0 or not any(os.path.exists(f"/proc/{pid}") for pid in processes)
+
+
+@one_backend
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_stream_is_read_ahead(workers):
+    preprocessor = kp.preprocessing.TextPreprocessor(kp.preprocessing.ByteTokenizer(), 8)
+    model = types.SimpleNamespace(preprocessor=preprocessor)
+    stream = kp.data.masked_stream(["some words"] * 9, model, 2, seed=0)
+    expected = [labels for _, labels, _ in itertools.islice(stream, 6)]
+    ahead = iter(kp.data.read_ahead(stream, 3, workers))
+    for labels in expected:
+        np.testing.assert_array_equal(next(ahead)[1], labels)
+    ahead.close()
+
+
+def test_a_model_learns_the_same_from_worker_processes(model, source):
+    dataset = batches(source, model, 4, seed=0, augmentation=Augmentation(shift=1))
+    start, losses = model.get_weights(), []
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    for workers in (0, 1):
+        model.set_weights(start)
+        train = kp.data.read_ahead(dataset, 2, workers)
+        fit = {"steps_per_epoch": 2, "epochs": 2, "shuffle": False, "verbose": 0}
+        losses.append(model.fit(train, **fit).history["loss"])
+    assert losses[0] == losses[1]
+    gc.collect()
+    assert not multiprocessing.active_children()
+
+
+# As in a notebook, where there is no file to import again, and no guard.
+KILLED = """
+import os
+import grain, numpy as np
+import keras_perceiver as kp
+dataset = grain.MapDataset.range(100).map(lambda i: np.full(9, os.getpid())).repeat()
+print(next(iter(kp.data.read_ahead(dataset, workers=1)))[0], flush=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+@one_backend
+def test_workers_end_with_a_process_that_is_killed():
+    process = subprocess.run(
+        [sys.executable, "-c", KILLED], stdout=subprocess.PIPE, text=True
+    )
+    assert process.returncode == -9
+    worker = int(process.stdout)
+    deadline = time.monotonic() + 20
+    while os.path.exists(f"/proc/{worker}"):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@one_backend
+@pytest.mark.parametrize(("count", "workers"), [(0, 0), (8, -1), (2, 3)])
+def test_read_ahead_refuses(model, source, count, workers):
+    message = f"`workers` must lie .* workers={workers}, count={count}"
+    with pytest.raises(ValueError, match=message):
+        kp.data.read_ahead(batches(source, model, 4), count, workers)
+
+
+@one_backend
+def test_a_stream_is_not_divided_among_workers(model, source):
+    stream = batches(source, model, 4).to_iter_dataset()
+    with pytest.raises(ValueError, match="1 for a stream. Received: workers=2"):
+        kp.data.read_ahead(stream, workers=2)
 
 
 @pytest.mark.parametrize(

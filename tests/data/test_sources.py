@@ -1,5 +1,7 @@
 """Sources: what comes out, how it is split, and what is refused."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -128,6 +130,8 @@ def test_tensorflow_datasets_by_name(small_set):
     assert records == [(0, 0), (1, 1), (2, 0)]
     image, label = data.train[2]
     assert image.shape == (6, 5, 3) and image.dtype == np.uint8 and isinstance(label, int)
+    # Worker processes read it too.
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(data.train))[2][0], image)
     with pytest.raises(ValueError, match="nope"):
         kp.data.tfds(name, data_dir=folder, test_split="nope")
 
@@ -186,6 +190,10 @@ def test_labelled_texts_of_tensorflow_datasets(text_set):
     assert sorted(data.train) == [("Grüße", -1), ("good", -1)]
     ids = kp.data.tokens(data.train, kp.preprocessing.ByteTokenizer())
     assert len(ids) == len("Grüßegood".encode())
+    again = pickle.loads(pickle.dumps(data.train))
+    np.testing.assert_array_equal(
+        kp.data.tokens(again, kp.preprocessing.ByteTokenizer()), ids
+    )
     with pytest.raises(ValueError, match="nope"):
         kp.data.tfds_text(name, folder, test_split="nope")
     with pytest.raises(ValueError, match=r"'image' and 'label'.*name=graded_texts"):

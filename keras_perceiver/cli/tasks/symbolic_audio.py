@@ -21,7 +21,7 @@ from keras_perceiver.preprocessing.synthesis import (
 )
 from keras_perceiver.visualization import plot_piano_roll
 
-EventOptions = option_class("EventOptions", midi_tokens, skip=("files",))
+EventOptions = option_class("EventOptions", midi_tokens, skip=("files", "workers"))
 
 
 class SymbolicAudioTask(CausalTask):
