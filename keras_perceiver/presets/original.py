@@ -11,6 +11,7 @@ ORIGINALS = (
     "perceiver_io_imagenet_fourier",
     "perceiver_io_imagenet_learned",
     "perceiver_io_language_bytes",
+    "perceiver_io_multimodal",
     "perceiver_io_optical_flow",
 )
 
