@@ -27,8 +27,8 @@ def from_haiku(path, name):
             tree["params"], tree["state"]) for module, parameters in part.items()
             for key, array in parameters.items()})
 
-    Where the file holds the parameters alone, as that of the language model does, it is
-    `for part in (tree,)`.
+    Where the file holds the parameters alone, as those of the language and the multimodal
+    model do, it is `for part in (tree,)`.
 
     Args:
         path: of the `.npz` file.
