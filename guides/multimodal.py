@@ -181,11 +181,11 @@ sung = model.reconstruct({"image": test["image"]}, ["audio"], 360)["audio"]
 some = [np.flatnonzero(test["label"] == digit)[0] for digit in (0, 2, 3, 6, 7)]
 rows = (
     ("picture", test["image"]),
-    ("given back", whole["image"]),
-    ("drawn from the\nsound alone", drawn),
+    ("picture from\npicture and sound", whole["image"]),
+    ("picture from\nthe sound alone", drawn),
     ("sound", test["audio"]),
-    ("given back", whole["audio"]),
-    ("sung from the\npicture alone", sung),
+    ("sound from\npicture and sound", whole["audio"]),
+    ("sound from\nthe picture alone", sung),
 )
 figure, axes = plt.subplots(len(rows), len(some), figsize=(6, 7.5), layout="constrained")
 for row, (title, arrays) in zip(axes, rows, strict=True):
@@ -197,5 +197,7 @@ for row, (title, arrays) in zip(axes, rows, strict=True):
         else:
             axis.plot(arrays[index, :, 0], lw=1)
             axis.set_ylim(-1.3, 1.3)
+for axis, index in zip(axes[0], some, strict=True):
+    axis.set_title(f"a {test['label'][index]}", fontsize=10)
 figure.savefig(OUTPUT / "reconstructions.png", dpi=100)
 print("wrote", OUTPUT / "reconstructions.png")

@@ -34,7 +34,8 @@ OUTPUT.mkdir(parents=True, exist_ok=True)
 # held out whole. Pixels are real, the motion is synthetic: all of it is smooth, and nothing
 # hides anything else.
 #
-# In the pictures below the hue is the direction, and stronger colours are longer vectors.
+# In the pictures below the hue is the direction, and stronger colours are longer vectors:
+# white is where next to nothing moves.
 
 # %%
 SIZE = (32, 32)

@@ -7,6 +7,14 @@ from keras_perceiver.layers import AttentionSpec
 
 IMAGE_SHAPE = (6, 5, 1)
 NUM_CLASSES = 3
+# Of the smallest PerceiverEncoder that reads by two heads.
+ENCODER = {
+    "num_latents": 4,
+    "latent_channels": 8,
+    "cross_attention": AttentionSpec(num_heads=2, qk_channels=8),
+    "self_attention": AttentionSpec(num_heads=2),
+    "layers_per_block": 1,
+}
 
 
 def classifier(head="decoder", **options):

@@ -4,7 +4,7 @@ import numpy as np
 import pretty_midi
 
 import keras_perceiver as kp
-from keras_perceiver.layers import AttentionSpec
+import tiny
 from keras_perceiver.preprocessing import synthesize
 
 RATE, SAMPLES = 4000, 512
@@ -18,14 +18,7 @@ def encoder(**options):
         SAMPLES,
         sampling_rate=RATE,
         num_bands=3,
-        **{
-            "num_latents": 4,
-            "latent_channels": 8,
-            "cross_attention": AttentionSpec(num_heads=2, qk_channels=8),
-            "self_attention": AttentionSpec(num_heads=2),
-            "layers_per_block": 1,
-            **options,
-        },
+        **{**tiny.ENCODER, **options},
     )
 
 

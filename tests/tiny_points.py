@@ -3,7 +3,7 @@
 import numpy as np
 
 import keras_perceiver as kp
-from keras_perceiver.layers import AttentionSpec
+import tiny
 
 NUM_CLASSES = 3
 
@@ -14,14 +14,7 @@ def encoder(**options):
         (8, 6),
         content_channels=1,
         num_bands=3,
-        **{
-            "num_latents": 4,
-            "latent_channels": 8,
-            "cross_attention": AttentionSpec(num_heads=2, qk_channels=8),
-            "self_attention": AttentionSpec(num_heads=2),
-            "layers_per_block": 1,
-            **options,
-        },
+        **{**tiny.ENCODER, **options},
     )
 
 

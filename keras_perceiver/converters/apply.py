@@ -111,6 +111,18 @@ def named_tensors(model, table, library):
     return tensors
 
 
+def check_demands(library, demands):
+    """Raise a ValueError unless a model has what a library's class takes for granted.
+
+    Args:
+        library: its name, for the error.
+        demands: `{what: (received, expected)}`.
+    """
+    for name, (received, expected) in demands.items():
+        if received != expected:
+            raise ValueError(f"{library} needs {name} = {expected}. Received: {received}")
+
+
 def check_table(shapes, tensors, table=None, ignored=()):
     """The rows of `table` as a list, checked: arguments as of `load_weights`."""
     rows = [(path, path, None) for path in shapes] if table is None else list(table)

@@ -22,11 +22,18 @@ CROSS = (
 )
 SELF = (("norm", "layer_norm"), ("mlp_norm", "layer_norm_1"), *LAYER)
 POSITIONS = "trainable_position_encoding/pos_embs"
-# Name of the decoder by our class.
-DECODERS = {
-    "ImageClassifier": "classification_decoder/~/basic_decoder",
-    "MaskedLM": "basic_decoder",
-    "OpticalFlow": "flow_decoder/~/basic_decoder",
+# Names of encoder and decoder by our class.
+SCOPES = {
+    "ImageClassifier": ("perceiver_encoder", "classification_decoder/~/basic_decoder"),
+    "MaskedLM": ("perceiver_encoder", "basic_decoder"),
+    "MultimodalAutoencoder": ("encoder", "multimodal_decoder/~/basic_decoder"),
+    "OpticalFlow": ("perceiver_encoder", "flow_decoder/~/basic_decoder"),
+}
+# Name of what makes outputs of answers, by the kind of input.
+POSTPROCESSORS = {
+    "audio": "audio_postprocessor",
+    "image": "projection_postprocessor",
+    "label": "classification_postprocessor",
 }
 # What running means count, and hold before they are corrected.
 IGNORED = (lambda name: name.endswith(("/counter", "/hidden")),)
@@ -36,10 +43,11 @@ def table(class_name, encoder):
     """Rows `(our path, their name, transform)` of all weights of a model.
 
     Args:
-        class_name: ours, a key of `DECODERS`.
+        class_name: ours, a key of `SCOPES`.
         encoder: arguments of its encoder.
     """
-    theirs, decoder = "perceiver_encoder/~", DECODERS[class_name]
+    scope, decoder = SCOPES[class_name]
+    theirs = f"{scope}/~"
     yield "encoder/latents", f"{theirs}/{POSITIONS}", None
     yield from _rows("encoder/first_cross_attention", f"{theirs}/cross_attention", CROSS)
     for i in range(encoder["layers_per_block"]):
@@ -54,6 +62,9 @@ def table(class_name, encoder):
     elif class_name == "OpticalFlow":
         yield from _linear("patch_projection", "image_preprocessor/patches_linear")
         yield from _linear("head", f"{decoder}/output")
+    elif class_name == "MultimodalAutoencoder":
+        yield from _linear("answers", f"{decoder}/output")
+        yield from _modality_rows()
     else:
         yield "query/queries", f"{decoder}/~/{POSITIONS}", None
         yield from _linear("logits", f"{decoder}/output")
@@ -81,6 +92,20 @@ def _image_rows(encoder):
             ("moving_variance", "~/var_ema/average"),
         ):
             yield f"stem_norm/{ours}", f"{stem}/batchnorm/{name}", first_of_three
+
+
+def _modality_rows():
+    """What stands before the encoder and after the decoder of a multimodal model."""
+    for name, postprocessor in POSTPROCESSORS.items():
+        inputs = f"multimodal_preprocessor/{name}"
+        yield f"{name}_padding/padding", f"{inputs}_padding/pos_embs", None
+        yield f"{name}_mask_token/token", f"{inputs}_mask_token/pos_embs", None
+        queries = f"multimodal_decoder/~decoder_query/{name}_padding"
+        yield f"{name}_query_padding/padding", f"{queries}/pos_embs", None
+        yield from _linear(f"{name}_output", f"{postprocessor}/linear")
+    # Labels are asked for by a decoder of their own, of which only the query is used.
+    _, decoder = SCOPES["ImageClassifier"]
+    yield "label_queries/queries", f"{decoder}/~/{POSITIONS}", None
 
 
 def _rows(ours, theirs, names):

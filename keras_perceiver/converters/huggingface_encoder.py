@@ -126,3 +126,44 @@ def spec(config, heads, widening_factor=1, **channels):
             "activation": ACTIVATIONS[config["hidden_act"]],
         },
     }
+
+
+def attention_channels(layer):
+    """`(qk_channels, v_channels)` of a built attention layer."""
+    return layer.attend.key_dense.units, layer.attend.value_dense.units
+
+
+def channel_settings(encoder, architecture, more):
+    """Their three settings for our channels of the encoder's attentions.
+
+    `more` may demand the third, for a decoder that goes by it too.
+    """
+    width, inputs = (
+        encoder.latent_channels,
+        encoder.first_cross.attend.key_dense.kernel.shape[0],
+    )
+    received = [
+        attention_channels(layer)
+        for layer in (encoder.first_cross, encoder.first_block.layers[0])
+    ]
+    demanded = more.get("cross_attention_shape_for_attention")
+    for shape, default in (("kv", inputs), ("q", width)):
+        if demanded not in (None, shape):
+            continue
+        for qk in (None, received[0][0]):
+            for v in (None, received[0][1]):
+                cross_qk, self_qk = qk or default, qk or width
+                expressed = [(cross_qk, v or cross_qk), (self_qk, v or self_qk)]
+                # Their latents' values must be as wide as the latents.
+                if expressed == received and expressed[1][1] == width:
+                    return {
+                        "qk_channels": qk,
+                        "v_channels": v,
+                        "cross_attention_shape_for_attention": shape,
+                    }
+    raise ValueError(
+        f"transformers' {architecture} has one qk_channels and one v_channels for both "
+        "attentions of the encoder, and v_channels as wide as the latents. Received "
+        f"(qk, v) of the encoder's and the latents' attention: {received}, "
+        f"latent_channels={width}"
+    )

@@ -5,6 +5,7 @@ from keras_perceiver.converters.huggingface_encoder import (
     CROSS,
     DEFAULTS,
     NUM_BANDS,
+    attention_channels,
     encoder_options,
     spec,
 )
@@ -55,8 +56,7 @@ def rows():
 
 def requirements(model, encoder):
     """What transformers' class demands of our `OpticalFlow`, and settings of its own."""
-    attend = model.get_layer("decoder").cross.attend
-    channels = (attend.key_dense.units, attend.value_dense.units)
+    channels = attention_channels(model.get_layer("decoder").cross)
     by_queries = channels == (INPUT_CHANNELS, INPUT_CHANNELS)
     widths = 2 * (INPUT_CHANNELS if by_queries else encoder.latent_channels,)
     return {

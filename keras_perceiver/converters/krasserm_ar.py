@@ -6,7 +6,7 @@ Reference: https://github.com/krasserm/perceiver-io, version 0.11.1.
 import numpy as np
 
 from keras_perceiver.converters.apply import module_rows
-from keras_perceiver.converters.krasserm import ATTENTION, MLP, with_defaults
+from keras_perceiver.converters.krasserm_encoder import ATTENTION, MLP, with_defaults
 from keras_perceiver.converters.processor import read_text_processor
 from keras_perceiver.preprocessing.midi import MIDI_VOCAB_SIZE
 

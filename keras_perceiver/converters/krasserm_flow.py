@@ -1,18 +1,24 @@
 """krasserm/perceiver-io's optical flow model, in the layout of its hub checkpoint."""
 
-from keras_perceiver.converters.apply import module_rows
-from keras_perceiver.converters.krasserm import (
+from keras_perceiver.converters.apply import check_demands, module_rows, named_tensors
+from keras_perceiver.converters.krasserm_encoder import (
     DECODER,
     ENCODER,
+    MODEL,
     ROOT,
     cross_rows,
     encoder_options,
     encoder_rows,
+    encoder_section,
     sections,
     spec,
+    spec_section,
 )
-from keras_perceiver.ops.fourier import feature_channels
+from keras_perceiver.ops.fourier import feature_channels, fourier_features
 
+MODEL_TYPE = "perceiver-io-optical-flow"
+# A buffer: computed from the config, but in the file.
+POSITIONS = f"{ROOT}0.input_adapter.position_encoding.position_encoding"
 PATCH_INPUT_CHANNELS = 27  # of a frame: 3 x 3 pixels of 3 channels
 FLOW_ENCODER = {
     **ENCODER,
@@ -70,7 +76,55 @@ def optical_flow(folder, config):
             "rescale_factor": decoder["rescale_factor"],
         },
     }
-    return form, _table(options, residual), (lambda x: x.endswith(".position_encoding"),)
+    return form, _table(options, residual), (lambda name: name == POSITIONS,)
+
+
+def written(model):
+    """`(config, tensors)` of an `OpticalFlow` in that library: `optical_flow` backwards."""
+    frames, encoder = model.encoder, model.get_layer("encoder")
+    specs = {
+        "inputs": encoder.cross_attention,
+        "latents": encoder.self_attention,
+        "outputs": model.cross_attention,
+    }
+    dropout = encoder.cross_attention.dropout
+    demands = {"dropout of the attention to latents": (specs["latents"].dropout, dropout)}
+    for name, attention in specs.items():
+        where = f"of the attention to {name}"
+        demands[f"activation {where}"] = (attention.activation, "gelu")
+        demands[f"residual_dropout {where}"] = (attention.residual_dropout, 0)
+    check_demands("krasserm/perceiver-io", demands)
+    shape = list(frames.image_shape)
+    attend = model.get_layer("decoder").cross.attend
+    config = {
+        **MODEL,
+        "encoder": {
+            **encoder_section(encoder),
+            "image_shape": shape,
+            "num_patch_input_channels": PATCH_INPUT_CHANNELS,
+            "num_patch_hidden_channels": frames.patch_channels,
+            "num_frequency_bands": frames.num_bands,
+        },
+        "decoder": {
+            **DECODER,
+            **spec_section(model.cross_attention, "cross"),
+            # Theirs default to other channels than ours.
+            "num_cross_attention_qk_channels": attend.key_dense.units,
+            "num_cross_attention_v_channels": attend.value_dense.units,
+            "cross_attention_residual": model.query_residual,
+            "init_scale": model.init_scale,
+            "image_shape": shape,
+            "rescale_factor": model.rescale_factor,
+        },
+        "num_latents": encoder.num_latents,
+        "num_latent_channels": encoder.latent_channels,
+        "activation_checkpointing": encoder.remat,
+    }
+    rows = _table(encoder.get_config(), model.query_residual)
+    tensors = named_tensors(model, rows, "krasserm/perceiver-io")
+    features = fourier_features(shape, frames.num_bands)  # [height, width, channels]
+    tensors[POSITIONS] = features.reshape(-1, features.shape[-1])
+    return {"model_type": MODEL_TYPE, "model_config": config}, tensors
 
 
 def _table(options, residual):

@@ -3,7 +3,9 @@
 import math
 import os
 
-from keras_perceiver.files import read_json
+import numpy as np
+
+from keras_perceiver.files import read_json, write_json
 from keras_perceiver.preprocessing import ByteTokenizer, JsonTokenizer
 
 # What transformers' PerceiverImageProcessor does by default.
@@ -103,3 +105,43 @@ def class_labels(config, num_classes):
     labels = [names.get(str(i)) for i in range(len(names))]
     made_up = [f"LABEL_{i}" for i in range(len(names))]
     return labels if labels != made_up and len(names) == num_classes else None
+
+
+def write_tokenizer(preprocessor, folder):
+    """Files of a text preprocessor's tokenizer that transformers reads, if it can."""
+    tokenizer = getattr(preprocessor, "tokenizer", None)
+    if isinstance(tokenizer, ByteTokenizer):
+        settings = {
+            "tokenizer_class": "PerceiverTokenizer",
+            "model_max_length": preprocessor.max_length,
+            "padding_side": preprocessor.padding_side,
+        }
+        write_json(os.path.join(folder, "tokenizer_config.json"), settings)
+    elif isinstance(tokenizer, JsonTokenizer):
+        with open(os.path.join(folder, tokenizer.FILE), "wb") as file:
+            file.write(tokenizer.file_bytes())
+
+
+def image_settings(model):
+    """Settings of their image processor that do what the model's preprocessor does."""
+    height, width, channels = model.encoder.image_shape
+    preprocessor = model.preprocessor
+    settings = {
+        **IMAGENET_PROCESSOR,
+        "image_processor_type": "PerceiverImageProcessor",
+        "size": {"height": height, "width": width},
+        "do_center_crop": preprocessor.crop is not None,
+        "image_mean": np.broadcast_to(preprocessor.mean, channels).tolist(),
+        "image_std": np.broadcast_to(preprocessor.std, channels).tolist(),
+    }
+    if preprocessor.crop is not None:
+        settings["crop_size"] = {
+            "height": _whole(height / preprocessor.crop),
+            "width": _whole(width / preprocessor.crop),
+        }
+    return settings
+
+
+def _whole(number):
+    """An integer if that is what it is but for rounding: they read fractions as well."""
+    return round(number) if math.isclose(number, round(number)) else number

@@ -1,29 +1,31 @@
 """Our models as transformers folders: the way back of `huggingface`."""
 
-import math
 import os
 
 import numpy as np
 
 from keras_perceiver.converters import huggingface_flow, multimodal
-from keras_perceiver.converters.apply import named_tensors
+from keras_perceiver.converters.apply import check_demands, named_tensors
 from keras_perceiver.converters.huggingface import (
     ARCHITECTURES,
     MASKED_LM_HEADS,
     MASKED_LM_QK_CHANNELS,
     table,
 )
-from keras_perceiver.converters.huggingface_encoder import ACTIVATIONS
+from keras_perceiver.converters.huggingface_encoder import (
+    ACTIVATIONS,
+    attention_channels,
+    channel_settings,
+)
 from keras_perceiver.converters.huggingface_images import (
     CONV,
     COUNTER,
     image_architecture,
     image_requirements,
 )
-from keras_perceiver.converters.processor import IMAGENET_PROCESSOR
+from keras_perceiver.converters.processor import image_settings, write_tokenizer
 from keras_perceiver.files import atomic_folder, write_json, write_tensors
 from keras_perceiver.models import ImageClassifier
-from keras_perceiver.preprocessing import ByteTokenizer, JsonTokenizer
 
 
 def to_huggingface(model, folder):
@@ -59,7 +61,7 @@ def to_huggingface(model, folder):
     with atomic_folder(folder) as fresh:
         write_json(os.path.join(fresh, "config.json"), config)
         if name == "ImageClassifier":
-            settings = _image_processor(model)
+            settings = image_settings(model)
             write_json(os.path.join(fresh, "preprocessor_config.json"), settings)
         elif name != "MultimodalAutoencoder":
             write_tokenizer(model.preprocessor, fresh)
@@ -94,12 +96,7 @@ def _config(model, architecture):
         requirements[f"residual_dropout {where}"] = (spec.residual_dropout, 0)
         for name in ("activation", "dropout"):
             requirements[f"{name} {where}"] = (getattr(spec, name), getattr(block, name))
-    for name, (received, expected) in requirements.items():
-        if received != expected:
-            raise ValueError(
-                f"transformers' {architecture} needs {name} = {expected}. "
-                f"Received: {received}"
-            )
+    check_demands(f"transformers' {architecture}", requirements)
     activations = {ours: theirs for theirs, ours in reversed(ACTIVATIONS.items())}
     if block.activation not in activations:
         raise ValueError(
@@ -115,7 +112,7 @@ def _config(model, architecture):
         "num_self_attends_per_block": encoder.layers_per_block,
         "num_self_attention_heads": block.num_heads,
         "num_cross_attention_heads": cross.num_heads,
-        **_channels(encoder, architecture, more),
+        **channel_settings(encoder, architecture, more),
         "self_attention_widening_factor": block.widening_factor,
         "cross_attention_widening_factor": cross.widening_factor,
         "hidden_act": activations[block.activation],
@@ -134,7 +131,7 @@ def _masked_lm(model, encoder):
         "query_residual": (model.query_residual, False),
         "num_heads of the decoder": (model.cross_attention.num_heads, MASKED_LM_HEADS),
         "(qk_channels, v_channels) of the decoder": (
-            _attention_channels(decoder),
+            attention_channels(decoder),
             (MASKED_LM_QK_CHANNELS, model.encoder.input_channels),
         ),
     }
@@ -150,7 +147,7 @@ def _classifier(model, encoder):
         "query_residual": (model.query_residual, True),
         "num_heads of the decoder": (model.cross_attention.num_heads, 1),
         "(qk_channels, v_channels) of the decoder": (
-            decoder and _attention_channels(decoder),
+            decoder and attention_channels(decoder),
             (width, width),
         ),
     }
@@ -182,7 +179,7 @@ def _multimodal_autoencoder(model, encoder):
     requirements, more, num_labels = multimodal.requirements(model)
     width = encoder.latent_channels
     requirements["(qk_channels, v_channels) of the decoder"] = (
-        _attention_channels(model.get_layer("decoder").cross),
+        attention_channels(model.get_layer("decoder").cross),
         (width, width),
     )
     return requirements, {**more, **_label_settings(None, num_labels)}
@@ -204,83 +201,3 @@ def _text_settings(model):
         "max_position_embeddings": model.encoder.max_length,
         "d_model": model.encoder.input_channels,
     }
-
-
-def _attention_channels(layer):
-    return layer.attend.key_dense.units, layer.attend.value_dense.units
-
-
-def _channels(encoder, architecture, more):
-    """Their three settings for our channels of the encoder's attentions.
-
-    `more` may demand the third, for a decoder that goes by it too.
-    """
-    width, inputs = (
-        encoder.latent_channels,
-        encoder.first_cross.attend.key_dense.kernel.shape[0],
-    )
-    received = [
-        _attention_channels(layer)
-        for layer in (encoder.first_cross, encoder.first_block.layers[0])
-    ]
-    demanded = more.get("cross_attention_shape_for_attention")
-    for shape, default in (("kv", inputs), ("q", width)):
-        if demanded not in (None, shape):
-            continue
-        for qk in (None, received[0][0]):
-            for v in (None, received[0][1]):
-                cross_qk, self_qk = qk or default, qk or width
-                expressed = [(cross_qk, v or cross_qk), (self_qk, v or self_qk)]
-                # Their latents' values must be as wide as the latents.
-                if expressed == received and expressed[1][1] == width:
-                    return {
-                        "qk_channels": qk,
-                        "v_channels": v,
-                        "cross_attention_shape_for_attention": shape,
-                    }
-    raise ValueError(
-        f"transformers' {architecture} has one qk_channels and one v_channels for both "
-        "attentions of the encoder, and v_channels as wide as the latents. Received "
-        f"(qk, v) of the encoder's and the latents' attention: {received}, "
-        f"latent_channels={width}"
-    )
-
-
-def write_tokenizer(preprocessor, folder):
-    """Files of a text preprocessor's tokenizer that transformers reads, if it can."""
-    tokenizer = getattr(preprocessor, "tokenizer", None)
-    if isinstance(tokenizer, ByteTokenizer):
-        settings = {
-            "tokenizer_class": "PerceiverTokenizer",
-            "model_max_length": preprocessor.max_length,
-            "padding_side": preprocessor.padding_side,
-        }
-        write_json(os.path.join(folder, "tokenizer_config.json"), settings)
-    elif isinstance(tokenizer, JsonTokenizer):
-        with open(os.path.join(folder, tokenizer.FILE), "wb") as file:
-            file.write(tokenizer.file_bytes())
-
-
-def _image_processor(model):
-    """Settings of their image processor that do what the model's preprocessor does."""
-    height, width, channels = model.encoder.image_shape
-    preprocessor = model.preprocessor
-    settings = {
-        **IMAGENET_PROCESSOR,
-        "image_processor_type": "PerceiverImageProcessor",
-        "size": {"height": height, "width": width},
-        "do_center_crop": preprocessor.crop is not None,
-        "image_mean": np.broadcast_to(preprocessor.mean, channels).tolist(),
-        "image_std": np.broadcast_to(preprocessor.std, channels).tolist(),
-    }
-    if preprocessor.crop is not None:
-        settings["crop_size"] = {
-            "height": _whole(height / preprocessor.crop),
-            "width": _whole(width / preprocessor.crop),
-        }
-    return settings
-
-
-def _whole(number):
-    """An integer if that is what it is but for rounding: they read fractions as well."""
-    return round(number) if math.isclose(number, round(number)) else number

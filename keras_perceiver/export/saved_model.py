@@ -106,6 +106,8 @@ def _symbolic_shape(tensor):
 
 def _length_constraints(model):
     """What is known of the unknown length: no table of positions is shorter."""
+    if all(None not in tensor.shape[1:] for tensor in model.inputs):
+        return []  # of images, every length is known
     return [f"length <= {size}" for size in _table_sizes(model)]
 
 

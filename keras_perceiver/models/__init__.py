@@ -1,6 +1,6 @@
 """Task models: an encoder and a head, wired as functional graphs. No maths."""
 
-from keras_perceiver.models.audio import AudioClassifier, AudioEncoder, MelSpec
+from keras_perceiver.models.audio import AudioClassifier, AudioEncoder
 from keras_perceiver.models.causal_lm import CausalLM
 from keras_perceiver.models.flops import flops
 from keras_perceiver.models.grid_modalities import (
@@ -10,6 +10,7 @@ from keras_perceiver.models.grid_modalities import (
 )
 from keras_perceiver.models.image import ImageClassifier, ImageEncoder
 from keras_perceiver.models.masked_lm import MaskedLM
+from keras_perceiver.models.mel import MelSpec
 from keras_perceiver.models.modalities import LabelModality, SetModality, TextModality
 from keras_perceiver.models.multimodal import MultimodalEncoder
 from keras_perceiver.models.multimodal_autoencoder import MultimodalAutoencoder

@@ -1,63 +1,20 @@
 """Encoder and classifier of sound."""
 
-import dataclasses
-
 import keras
-from keras import ops
 
 from keras_perceiver.layers import FourierEncoding, PerceiverEncoder
-from keras_perceiver.layers.configured import argument_names
 from keras_perceiver.layers.spec import check_positive
 from keras_perceiver.models.classifier import Classifier
-from keras_perceiver.models.model import ConfiguredModel
+from keras_perceiver.models.mel import check_divides, mel_spectrogram
+from keras_perceiver.models.model import EncoderModel
 from keras_perceiver.preprocessing import AudioPreprocessor
 
 # Registered here, because preprocessing imports numpy only.
 keras.saving.register_keras_serializable("keras_perceiver")(AudioPreprocessor)
 
-# What a mel spectrogram is told apart in: as many decibels below a full-scale sine.
-RANGE_DB = 80.0
-
 
 @keras.saving.register_keras_serializable("keras_perceiver")
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class MelSpec:
-    """A mel spectrogram: how it is made of samples.
-
-    Args:
-        num_bins: frequencies, spaced by the mel scale from 20 Hz to half of the sampling
-            rate.
-        fft_length: samples in the window of one Fourier transform.
-        stride: samples from one window to the next.
-
-    Raises:
-        ValueError: a number that is not positive.
-
-    Example:
-    >>> MelSpec(num_bins=64, stride=128).fft_length
-    512
-    """
-
-    num_bins: int = 64
-    fft_length: int = 512
-    stride: int = 256
-
-    def __post_init__(self):
-        for name, value in dataclasses.asdict(self).items():
-            check_positive(name, value)
-
-    def get_config(self):
-        """Field values by name."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_config(cls, config):
-        """The inverse of `get_config`."""
-        return cls(**config)
-
-
-@keras.saving.register_keras_serializable("keras_perceiver")
-class AudioEncoder(ConfiguredModel):
+class AudioEncoder(EncoderModel):
     """Sound with Fourier positions, read into latents.
 
     The inputs of the Perceiver are either short pieces of the wave (raw audio, with
@@ -98,6 +55,9 @@ class AudioEncoder(ConfiguredModel):
         arXiv 2103.03206, section 4.2 (AudioSet: raw audio and mel spectrogram).
     """
 
+    PREPROCESSOR = AudioPreprocessor
+    PREPROCESSED = ("samples", "channels", "sampling_rate")
+
     def __init__(
         self,
         samples,
@@ -125,7 +85,7 @@ class AudioEncoder(ConfiguredModel):
         if mel is None:
             x = _patches(inputs, patch_size)  # [B, M, patch_size * channels]
         else:
-            x = _mel_spectrogram(inputs, mel, sampling_rate)  # [B, bins, frames, channels]
+            x = mel_spectrogram(inputs, mel, sampling_rate)  # [B, bins, frames, channels]
         x = FourierEncoding(num_bands, max_resolution, name="positions")(x)  # [B, M, C]
         latents = PerceiverEncoder(**encoder_options, name="encoder")(x)  # [B, N, D]
         super().__init__(inputs=inputs, outputs=latents, name=name)
@@ -137,28 +97,6 @@ class AudioEncoder(ConfiguredModel):
         self.num_bands = num_bands
         self.max_resolution = max_resolution
         self.encoder_options = encoder_options
-
-    def checked_preprocessor(self, preprocessor=None):
-        """An `AudioPreprocessor` for this encoder: the given one, or a plain one.
-
-        Raises:
-            ValueError: one for clips of another length, rate or number of channels.
-        """
-        clip = ("samples", "channels", "sampling_rate")
-        expected = {name: getattr(self, name) for name in clip}
-        preprocessor = preprocessor or AudioPreprocessor(**expected)
-        received = {name: getattr(preprocessor, name) for name in clip}
-        if received != expected:
-            raise ValueError(
-                "`preprocessor` must be for the encoder's clips. Received: "
-                f"{received}, expected {expected}"
-            )
-        return preprocessor
-
-    @classmethod
-    def encoder_option_names(cls):
-        """Arguments of `PerceiverEncoder`."""
-        return argument_names(PerceiverEncoder)
 
 
 @keras.saving.register_keras_serializable("keras_perceiver")
@@ -190,6 +128,7 @@ class AudioClassifier(Classifier):
             not one per class.
 
     Example:
+    >>> from keras_perceiver.models import MelSpec
     >>> mel = MelSpec(num_bins=32, stride=125)
     >>> encoder = AudioEncoder(4000, mel=mel, num_latents=4, latent_channels=16)
     >>> AudioClassifier(encoder, num_classes=12).output_shape
@@ -224,44 +163,6 @@ class AudioClassifier(Classifier):
 def _patches(samples, patch_size):
     check_positive("patch_size", patch_size)
     _, length, channels = samples.shape
-    _check_divides("patch_size", patch_size, length)
+    check_divides("patch_size", patch_size, length)
     shape = (length // patch_size, patch_size * channels)
     return keras.layers.Reshape(shape, name="patches")(samples)
-
-
-def _mel_spectrogram(samples, mel, sampling_rate):
-    _, length, channels = samples.shape
-    # Keras' layer is wrong about its own shape at other lengths.
-    _check_divides("mel.stride", mel.stride, length)
-    if length <= mel.fft_length // 2:
-        raise ValueError(
-            "`samples` must exceed half of `mel.fft_length`. Received: "
-            f"samples={length}, mel={mel}"
-        )
-    # The power of a full-scale sine of a Hann window's spectrum.
-    full_scale = (mel.fft_length / 4) ** 2
-    # In float32 under every policy. Keras' own limit on the range, `top_db`, counts from
-    # the loudest of the whole batch: no clip may depend on its neighbours.
-    spectrogram = keras.layers.MelSpectrogram(
-        fft_length=mel.fft_length,
-        sequence_stride=mel.stride,
-        sampling_rate=sampling_rate,
-        num_mel_bins=mel.num_bins,
-        ref_power=full_scale,
-        min_power=full_scale * 10 ** (-RANGE_DB / 10),
-        top_db=float("inf"),
-        dtype="float32",
-        name="mel_spectrogram",
-    )
-    # It takes one channel at a time.
-    levels = ops.stack(
-        [spectrogram(samples[..., i]) for i in range(channels)], axis=-1
-    )  # [B, bins, frames, channels]
-    return keras.layers.Rescaling(2 / RANGE_DB, offset=1.0, name="levels")(levels)
-
-
-def _check_divides(name, size, samples):
-    if samples % size:
-        raise ValueError(
-            f"`{name}` must divide `samples`. Received: {name}={size}, samples={samples}"
-        )

@@ -2,7 +2,6 @@
 
 from keras_perceiver.layers import LearnedPositions, PerceiverAR
 from keras_perceiver.layers.bias import Bias
-from keras_perceiver.layers.configured import argument_names
 from keras_perceiver.layers.dense import token_embedding
 from keras_perceiver.layers.residual import norm
 from keras_perceiver.layers.spec import check_positive
@@ -14,6 +13,7 @@ class CausalSequenceModel(ConfiguredModel):
     """Perceiver AR over tokens; subclasses document the arguments and have defaults."""
 
     OPTIONS_LAYER = "stack"
+    OPTIONS_CLASS = PerceiverAR
 
     def __init__(
         self,
@@ -74,8 +74,3 @@ class CausalSequenceModel(ConfiguredModel):
     def checked_preprocessor(self, preprocessor=None):
         """A preprocessor for this model, or None."""
         raise NotImplementedError
-
-    @classmethod
-    def encoder_option_names(cls):
-        """Arguments of `PerceiverAR` that are passed on."""
-        return [n for n in argument_names(PerceiverAR) if n != "init_scale"]

@@ -4,11 +4,10 @@ import keras
 import numpy as np
 
 from keras_perceiver.layers import PerceiverEncoder
-from keras_perceiver.layers.configured import argument_names
 from keras_perceiver.layers.spec import check_positive
 from keras_perceiver.models.classifier import Classifier
 from keras_perceiver.models.image_inputs import stem_outputs, with_positions
-from keras_perceiver.models.model import ConfiguredModel
+from keras_perceiver.models.model import EncoderModel
 from keras_perceiver.ops.resize import resize_grid
 from keras_perceiver.preprocessing.images import ImagePreprocessor
 
@@ -17,7 +16,7 @@ keras.saving.register_keras_serializable("keras_perceiver")(ImagePreprocessor)
 
 
 @keras.saving.register_keras_serializable("keras_perceiver")
-class ImageEncoder(ConfiguredModel):
+class ImageEncoder(EncoderModel):
     """Pixels with their positions, read into latents.
 
     Every pixel is an input: no patches, and without a `stem` no convolutions.
@@ -52,6 +51,9 @@ class ImageEncoder(ConfiguredModel):
         arXiv 2103.03206, section 4.1; arXiv 2107.14795, appendix A.
     """
 
+    PREPROCESSOR = ImagePreprocessor
+    PREPROCESSED = ("image_shape",)
+
     def __init__(
         self,
         image_shape,
@@ -84,20 +86,6 @@ class ImageEncoder(ConfiguredModel):
         self.grid = grid
         self.encoder_options = encoder_options
 
-    def checked_preprocessor(self, preprocessor=None):
-        """An `ImagePreprocessor` for this encoder: the given one, or a plain one.
-
-        Raises:
-            ValueError: one for images of another shape.
-        """
-        preprocessor = preprocessor or ImagePreprocessor(self.image_shape)
-        if preprocessor.image_shape != self.image_shape:
-            raise ValueError(
-                "`preprocessor.image_shape` must be the encoder's. Received: "
-                f"{preprocessor.image_shape} and {self.image_shape}"
-            )
-        return preprocessor
-
     def resized(self, size):
         """An encoder of the same weights for images of another size.
 
@@ -117,11 +105,6 @@ class ImageEncoder(ConfiguredModel):
         encoder = self.from_config(config)
         _copy_weights(self, encoder, self.grid, encoder.grid)
         return encoder
-
-    @classmethod
-    def encoder_option_names(cls):
-        """Arguments of `PerceiverEncoder`."""
-        return argument_names(PerceiverEncoder)
 
 
 def _copy_weights(source, target, grid, new_grid):

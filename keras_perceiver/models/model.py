@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_perceiver.layers import PerceiverEncoder
 from keras_perceiver.layers.configured import argument_names, check_keys
 
 
@@ -9,10 +10,11 @@ class ConfiguredModel(keras.Model):
     """A functional graph that is saved as its constructor's arguments.
 
     A subclass stores its arguments under their own names, and options it passes on
-    to its layer `OPTIONS_LAYER` in `encoder_options`.
+    to its layer `OPTIONS_LAYER`, of the class `OPTIONS_CLASS`, in `encoder_options`.
     """
 
     OPTIONS_LAYER = "encoder"
+    OPTIONS_CLASS = None
     encoder_options = {}
 
     def get_config(self):
@@ -43,5 +45,36 @@ class ConfiguredModel(keras.Model):
 
     @classmethod
     def encoder_option_names(cls):
-        """Names of the options that `**encoder_options` takes."""
-        return ()
+        """Names of the options that `**encoder_options` takes: all but its own."""
+        if cls.OPTIONS_CLASS is None:
+            return []
+        own = argument_names(cls)
+        return [name for name in argument_names(cls.OPTIONS_CLASS) if name not in own]
+
+
+class EncoderModel(ConfiguredModel):
+    """Inputs of some kind, read into latents.
+
+    A subclass names the class of its `PREPROCESSOR`, and the `PREPROCESSED`: what both
+    know of the inputs, arguments of the preprocessor and attributes of the two.
+    """
+
+    OPTIONS_CLASS = PerceiverEncoder
+    PREPROCESSOR = None
+    PREPROCESSED = ()
+
+    def checked_preprocessor(self, preprocessor=None):
+        """A preprocessor for this encoder: the given one, or a plain one.
+
+        Raises:
+            ValueError: one for other inputs.
+        """
+        expected = {name: getattr(self, name) for name in self.PREPROCESSED}
+        preprocessor = preprocessor or self.PREPROCESSOR(**expected)
+        received = {name: getattr(preprocessor, name) for name in self.PREPROCESSED}
+        if received != expected:
+            raise ValueError(
+                "`preprocessor` must be for the encoder's inputs. Received: "
+                f"{received}, expected {expected}"
+            )
+        return preprocessor

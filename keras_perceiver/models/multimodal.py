@@ -4,15 +4,14 @@ import keras
 from keras import ops
 
 from keras_perceiver.layers import PerceiverEncoder
-from keras_perceiver.layers.configured import argument_names
 from keras_perceiver.layers.modality import ChannelPadding, MaskToken
 from keras_perceiver.layers.spec import check_positive
 from keras_perceiver.models.modalities import Modality
-from keras_perceiver.models.model import ConfiguredModel
+from keras_perceiver.models.model import EncoderModel
 
 
 @keras.saving.register_keras_serializable("keras_perceiver")
-class MultimodalEncoder(ConfiguredModel):
+class MultimodalEncoder(EncoderModel):
     """Sounds, images, videos, labels, texts, sets: one array, read into latents.
 
     Each kind of input is made an array of vectors by its adapter. A learned vector per
@@ -140,11 +139,6 @@ class MultimodalEncoder(ConfiguredModel):
             elif mask not in given:
                 given[mask] = ops.ones(ops.shape(given[key])[:rank], dtype="int32")
         return given
-
-    @classmethod
-    def encoder_option_names(cls):
-        """Arguments of `PerceiverEncoder` that are passed on."""
-        return [n for n in argument_names(PerceiverEncoder) if n != "init_scale"]
 
 
 def as_tensor(x, dtype):

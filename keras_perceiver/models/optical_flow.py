@@ -11,12 +11,11 @@ from keras_perceiver.layers import (
     PerceiverDecoder,
     PerceiverEncoder,
 )
-from keras_perceiver.layers.configured import argument_names
 from keras_perceiver.layers.dense import Dense
 from keras_perceiver.layers.initializers import PixelDifferences
 from keras_perceiver.layers.neighbourhoods import Neighbourhoods
 from keras_perceiver.layers.spec import check_positive
-from keras_perceiver.models.model import ConfiguredModel
+from keras_perceiver.models.model import ConfiguredModel, EncoderModel
 from keras_perceiver.preprocessing.flow import FlowPreprocessor
 
 # Registered here, because preprocessing imports numpy only.
@@ -24,7 +23,7 @@ keras.saving.register_keras_serializable("keras_perceiver")(FlowPreprocessor)
 
 
 @keras.saving.register_keras_serializable("keras_perceiver")
-class OpticalFlowEncoder(ConfiguredModel):
+class OpticalFlowEncoder(EncoderModel):
     """Two frames, pixel by pixel, read into latents.
 
     An input is the 3 x 3 pixels around a place in both frames, projected, and the
@@ -57,6 +56,9 @@ class OpticalFlowEncoder(ConfiguredModel):
     Reference:
         arXiv 2107.14795, section 4.2 and appendix H.
     """
+
+    PREPROCESSOR = FlowPreprocessor
+    PREPROCESSED = ("image_shape",)
 
     def __init__(
         self,
@@ -93,25 +95,6 @@ class OpticalFlowEncoder(ConfiguredModel):
         self.num_bands = num_bands
         self.init_scale = init_scale
         self.encoder_options = encoder_options
-
-    def checked_preprocessor(self, preprocessor=None):
-        """A `FlowPreprocessor` for this encoder: the given one, or a plain one.
-
-        Raises:
-            ValueError: one for tiles of another shape.
-        """
-        preprocessor = preprocessor or FlowPreprocessor(self.image_shape)
-        if preprocessor.image_shape != self.image_shape:
-            raise ValueError(
-                "`preprocessor.image_shape` must be the encoder's. Received: "
-                f"{preprocessor.image_shape} and {self.image_shape}"
-            )
-        return preprocessor
-
-    @classmethod
-    def encoder_option_names(cls):
-        """Arguments of `PerceiverEncoder` that are passed on."""
-        return [n for n in argument_names(PerceiverEncoder) if n != "init_scale"]
 
 
 @keras.saving.register_keras_serializable("keras_perceiver")

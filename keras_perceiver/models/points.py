@@ -3,9 +3,8 @@
 import keras
 
 from keras_perceiver.layers import CoordinateEncoding, PerceiverEncoder
-from keras_perceiver.layers.configured import argument_names
 from keras_perceiver.models.classifier import Classifier
-from keras_perceiver.models.model import ConfiguredModel
+from keras_perceiver.models.model import EncoderModel
 from keras_perceiver.preprocessing import PointPreprocessor
 
 # Registered here, because preprocessing imports numpy only.
@@ -13,7 +12,7 @@ keras.saving.register_keras_serializable("keras_perceiver")(PointPreprocessor)
 
 
 @keras.saving.register_keras_serializable("keras_perceiver")
-class PointEncoder(ConfiguredModel):
+class PointEncoder(EncoderModel):
     """Points with Fourier features of their coordinates, read into latents.
 
     The points are a set: their order changes nothing, nor does padding.
@@ -48,13 +47,16 @@ class PointEncoder(ConfiguredModel):
         arXiv 2103.03206, section 4.3 (ModelNet40).
     """
 
+    PREPROCESSOR = PointPreprocessor
+    PREPROCESSED = ("num_axes", "content_channels")
+
     def __init__(
         self, max_resolution, content_channels=0, num_bands=64, name=None, **encoder_options
     ):
         max_resolution = tuple(max_resolution)
         # Its own errors are the encoder's.
-        PointPreprocessor(len(max_resolution), content_channels)
         axes = len(max_resolution)
+        PointPreprocessor(axes, content_channels)
         inputs = {
             "points": keras.Input((None, axes + content_channels), name="points"),
             # An integer, because tf.distribute cannot average booleans.
@@ -70,30 +72,10 @@ class PointEncoder(ConfiguredModel):
         )  # [B, N, D]
         super().__init__(inputs=inputs, outputs=latents, name=name)
         self.max_resolution = max_resolution
+        self.num_axes = axes
         self.content_channels = content_channels
         self.num_bands = num_bands
         self.encoder_options = encoder_options
-
-    def checked_preprocessor(self, preprocessor=None):
-        """A `PointPreprocessor` for this encoder: the given one, or a plain one.
-
-        Raises:
-            ValueError: one for points with other channels.
-        """
-        expected = (len(self.max_resolution), self.content_channels)
-        preprocessor = preprocessor or PointPreprocessor(*expected)
-        received = (preprocessor.num_axes, preprocessor.content_channels)
-        if received != expected:
-            raise ValueError(
-                "`preprocessor` must have the encoder's `(num_axes, content_channels)`. "
-                f"Received: {received}, expected {expected}"
-            )
-        return preprocessor
-
-    @classmethod
-    def encoder_option_names(cls):
-        """Arguments of `PerceiverEncoder`."""
-        return argument_names(PerceiverEncoder)
 
 
 @keras.saving.register_keras_serializable("keras_perceiver")

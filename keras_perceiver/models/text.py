@@ -3,11 +3,10 @@
 import keras
 
 from keras_perceiver.layers import LearnedPositions, PerceiverEncoder
-from keras_perceiver.layers.configured import argument_names
 from keras_perceiver.layers.dense import token_embedding
 from keras_perceiver.layers.spec import check_positive
 from keras_perceiver.models.classifier import Classifier
-from keras_perceiver.models.model import ConfiguredModel
+from keras_perceiver.models.model import EncoderModel
 from keras_perceiver.preprocessing import ByteTokenizer, TextPreprocessor
 
 # Registered here, because preprocessing imports numpy only.
@@ -18,7 +17,7 @@ BYTES = ByteTokenizer().vocab_size
 
 
 @keras.saving.register_keras_serializable("keras_perceiver")
-class TextEncoder(ConfiguredModel):
+class TextEncoder(EncoderModel):
     """Tokens with learned positions, read into latents.
 
     Args:
@@ -93,11 +92,6 @@ class TextEncoder(ConfiguredModel):
         if preprocessor is None and self.vocab_size == BYTES:
             preprocessor = TextPreprocessor(ByteTokenizer(), self.max_length)
         return checked_text_preprocessor(self, preprocessor)
-
-    @classmethod
-    def encoder_option_names(cls):
-        """Arguments of `PerceiverEncoder` that are passed on."""
-        return [n for n in argument_names(PerceiverEncoder) if n != "init_scale"]
 
 
 @keras.saving.register_keras_serializable("keras_perceiver")

@@ -11,6 +11,7 @@ ORIGINALS = (
     "perceiver_io_imagenet_fourier",
     "perceiver_io_imagenet_learned",
     "perceiver_io_language_bytes",
+    "perceiver_io_multimodal",
     "perceiver_io_optical_flow",
 )
 
@@ -26,8 +27,8 @@ def from_haiku(path, name):
             tree["params"], tree["state"]) for module, parameters in part.items()
             for key, array in parameters.items()})
 
-    Where the file holds the parameters alone, as that of the language model does, it is
-    `for part in (tree,)`.
+    Where the file holds the parameters alone, as those of the language and the multimodal
+    model do, it is `for part in (tree,)`.
 
     Args:
         path: of the `.npz` file.

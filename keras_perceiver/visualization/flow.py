@@ -92,11 +92,12 @@ def plot_flow(frame_pairs, flows, path, truths=None, max_flow=None):
         for axis, picture, title in zip(line[:-1], row, titles, strict=True):
             axis.imshow(picture)
             axis.set_title(title if i == 0 else "", fontsize=9)
+        known = flows[i] if truths is None else truths[i]
+        length = np.linalg.norm(known, axis=-1).mean()
+        line[2].set_xlabel(f"mean length {length:.2f} px", fontsize=8)
         if truths is not None:
-            error = np.linalg.norm(flows[i] - truths[i], axis=-1).mean()
-            still = np.linalg.norm(truths[i], axis=-1).mean()
-            line[-2].set_xlabel(f"error {error:.2f} px", fontsize=8)
-            line[-3].set_xlabel(f"mean length {still:.2f} px", fontsize=8)
+            error = np.linalg.norm(flows[i] - known, axis=-1).mean()
+            line[3].set_xlabel(f"error {error:.2f} px", fontsize=8)
     for axis in axes.flat:
         axis.set_xticks([])
         axis.set_yticks([])

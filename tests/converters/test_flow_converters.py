@@ -13,6 +13,7 @@ import numpy_reference as reference
 from keras_perceiver.files import TensorFile
 from keras_perceiver.layers import AttentionSpec
 from tolerances import PARITY
+from transformers_models import random_model
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "optical_flow"
 # The models divide by 100 at last: ten times the flow is of order 10, as their logits.
@@ -47,15 +48,9 @@ VARIANTS = {
 
 def theirs(folder, **options):
     """A random model saved by transformers."""
-    import torch
-    from transformers import PerceiverConfig, PerceiverForOpticalFlow
-
-    torch.manual_seed(0)
-    model = PerceiverForOpticalFlow(PerceiverConfig(**{**BASE, **options}))
-    for parameter in model.parameters():  # norms and biases, too
-        torch.nn.init.normal_(parameter, std=0.3)
+    model = random_model("PerceiverForOpticalFlow", {**BASE, **options})
     model.save_pretrained(folder)
-    return model.eval()
+    return model
 
 
 def their_flow(model, frames):

@@ -9,6 +9,7 @@ import keras_perceiver as kp
 from keras_perceiver.layers import AttentionSpec
 from tolerances import FLOAT32, PARITY
 from transformers_images import BASE, call, their_logits
+from transformers_models import random_model
 
 VARIANTS = {
     "plain": {},
@@ -33,20 +34,14 @@ SIZE = (24, 20)
 
 def theirs(folder, **options):
     """A random model saved by transformers, for small images."""
-    import torch
-    from transformers import PerceiverConfig, PerceiverForImageClassificationFourier
-
-    torch.manual_seed(0)
-    model = PerceiverForImageClassificationFourier(PerceiverConfig(**{**BASE, **options}))
-    for parameter in model.parameters():  # norms and biases, too
-        torch.nn.init.normal_(parameter, std=0.3)
+    model = random_model("PerceiverForImageClassificationFourier", {**BASE, **options})
     model.save_pretrained(folder)
     sizes = {
         "size": {"height": SIZE[0], "width": SIZE[1]},
         "crop_size": {"height": SIZE[0] + 6, "width": SIZE[1] + 5},
     }
     (folder / "preprocessor_config.json").write_text(json.dumps(sizes))
-    return model.eval()
+    return model
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -9,6 +9,7 @@ import keras_perceiver as kp
 from keras_perceiver.layers import LearnedPositionSpec, StemSpec
 from tolerances import PARITY
 from transformers_images import BASE, call, their_logits
+from transformers_models import random_model
 
 LEARNED = "PerceiverForImageClassificationLearned"
 CONV = "PerceiverForImageClassificationConvProcessing"
@@ -40,13 +41,8 @@ CASES = [
 def theirs(folder, architecture, **options):
     """A random model saved by transformers, for small images."""
     import torch
-    import transformers
 
-    torch.manual_seed(0)
-    config = transformers.PerceiverConfig(**{**BASE, "image_size": SIZE, **options})
-    model = getattr(transformers, architecture)(config)
-    for parameter in model.parameters():  # norms and biases, too
-        torch.nn.init.normal_(parameter, std=0.3)
+    model = random_model(architecture, {**BASE, "image_size": SIZE, **options})
     if architecture == CONV:
         norm = model.perceiver.input_preprocessor.convnet.batchnorm
         torch.nn.init.normal_(norm.running_mean, std=0.3)
@@ -54,7 +50,7 @@ def theirs(folder, architecture, **options):
     model.save_pretrained(folder)
     size = {"height": SIZE, "width": SIZE}
     (folder / "preprocessor_config.json").write_text(json.dumps({"size": size}))
-    return model.eval()
+    return model
 
 
 @pytest.mark.parametrize(("architecture", "options"), CASES)

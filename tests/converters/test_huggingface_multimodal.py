@@ -9,23 +9,8 @@ import contract
 import keras_perceiver as kp
 from keras_perceiver.layers import AttentionSpec
 from tolerances import PARITY
+from transformers_multimodal import BASE, multimodal_model, their_outputs
 
-# Fourier bands, patches of images and their channels are fixed in their class.
-BASE = {
-    "num_latents": 4,
-    "d_latents": 16,
-    "num_blocks": 1,
-    "num_self_attends_per_block": 2,
-    "num_self_attention_heads": 2,
-    "num_cross_attention_heads": 1,
-    "num_labels": 5,
-    "num_frames": 2,
-    "image_size": 2,
-    "audio_samples_per_frame": 6,
-    "samples_per_patch": 3,
-    "output_shape": [1, 2, 8, 8],
-    "output_num_channels": 7,
-}
 VARIANTS = {
     "plain": {},
     "other frequencies": {"image_size": 5, "num_blocks": 2, "hidden_act": "gelu_new"},
@@ -36,32 +21,9 @@ VARIANTS = {
 
 def theirs(folder, **options):
     """A random model saved by transformers."""
-    import torch
-    from transformers import PerceiverConfig, PerceiverForMultimodalAutoencoding
-
-    torch.manual_seed(0)
-    model = PerceiverForMultimodalAutoencoding(PerceiverConfig(**{**BASE, **options}))
-    for parameter in model.parameters():  # norms and biases, too
-        torch.nn.init.normal_(parameter, std=0.2)
+    model = multimodal_model(**options)
     model.save_pretrained(folder)
-    return model.eval()
-
-
-def their_outputs(model, inputs, points):
-    import torch
-
-    frames = torch.from_numpy(inputs["image"].transpose(0, 1, 4, 2, 3).copy())
-    tensors = {
-        "image": frames,
-        "audio": torch.from_numpy(inputs["audio"]),
-        "label": torch.zeros(len(frames), model.config.num_labels),
-    }
-    chosen = {name: torch.from_numpy(x) for name, x in points.items()}
-    with torch.no_grad():
-        out = model(
-            inputs=tensors, subsampled_output_points={**chosen, "label": None}
-        ).logits
-    return {name: x.numpy() for name, x in out.items()}
+    return model
 
 
 # What options do does not depend on the backend, the arithmetic might.

@@ -8,6 +8,7 @@ import keras_perceiver as kp
 import tiny_text
 from keras_perceiver.layers import AttentionSpec
 from tolerances import PARITY
+from transformers_models import random_model
 
 BASE = {
     "num_latents": 4,
@@ -36,16 +37,9 @@ CASES = [
 
 def theirs(folder, architecture, **options):
     """A random model saved by transformers."""
-    import torch
-    import transformers
-
-    torch.manual_seed(0)
-    config = transformers.PerceiverConfig(**{**BASE, **options})
-    model = getattr(transformers, architecture)(config)
-    for parameter in model.parameters():  # norms and biases, too
-        torch.nn.init.normal_(parameter, std=0.3)
+    model = random_model(architecture, {**BASE, **options})
     model.save_pretrained(folder)
-    return model.eval()
+    return model
 
 
 def their_logits(model, inputs):

@@ -10,12 +10,9 @@ import pytest
 from keras import ops
 
 import keras_perceiver as kp
-import tiny_ar
-import tiny_text
 from keras_perceiver.files import TensorFile
 from keras_perceiver.generation import forward, generate
 from keras_perceiver.generation.loop import compiled, program
-from keras_perceiver.layers import AttentionSpec
 from tolerances import PARITY
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
@@ -122,70 +119,6 @@ def test_golden_steps_go_past_every_limit():
         different = np.abs(golden["step_logits_cached"] - golden["step_logits_uncached"])
         assert different.max() > 1e-2
     assert any(slides)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_way_back_gives_the_same_files(name, tmp_path):
-    kp.converters.to_krasserm(kp.presets.load(GOLDEN / name), tmp_path / "back")
-    theirs, ours = GOLDEN / name, tmp_path / "back"
-    configs = [json.loads((f / "config.json").read_text()) for f in (theirs, ours)]
-    assert configs[0] == configs[1]
-    expected, received = (TensorFile(f / "model.safetensors") for f in (theirs, ours))
-    assert expected.shapes == received.shapes
-    for tensor in expected.shapes:
-        np.testing.assert_allclose(
-            received.read(tensor), expected.read(tensor), rtol=1e-6, err_msg=tensor
-        )
-    again = kp.presets.load(ours)
-    weights = [x.numpy() for x in again.weights]
-    for one, other in zip(kp.presets.load(theirs).weights, weights, strict=True):
-        np.testing.assert_array_equal(one.numpy(), other)
-
-
-@pytest.mark.one_backend
-def test_settings_and_tokenizer_go_along(tmp_path):
-    model = tiny_ar.causal_lm(
-        attention=AttentionSpec(num_heads=2, residual_dropout=0.1, heads_at_once=1),
-        num_rotary_layers=-1,
-        prefix_dropout=0.25,
-        remat=True,
-    )
-    kp.converters.to_krasserm(model, tmp_path / "back")
-    again = kp.presets.load(tmp_path / "back")
-    stack = again.get_layer("stack")
-    options = {**model.get_layer("stack").get_config(), "name": "", "dtype": ""}
-    assert {**stack.get_config(), "name": "", "dtype": ""} == options
-    assert again.preprocessor.get_config() == model.preprocessor.get_config()
-    tokenizer = json.loads((tmp_path / "back" / "tokenizer_config.json").read_text())
-    assert tokenizer["padding_side"] == "left"
-
-
-@pytest.mark.one_backend
-@pytest.mark.parametrize(
-    ("spec", "options", "match"),
-    [
-        ({"qk_channels": 8}, {}, "needs qk_channels = 16. Received: 8"),
-        ({"v_channels": 32}, {}, "needs v_channels = 16. Received: 32"),
-        ({"activation": "gelu_tanh"}, {}, "needs activation = gelu. Received: gelu_tanh"),
-        ({}, {"rotary_fraction": 1.0}, "needs rotary_fraction = 0.5. Received: 1.0"),
-    ],
-)
-def test_what_that_library_does_not_have_is_refused(spec, options, match, tmp_path):
-    attention = AttentionSpec(num_heads=2, **spec)
-    model = tiny_ar.causal_lm(attention=attention, num_layers=1, **options)
-    with pytest.raises(ValueError, match=match):
-        kp.converters.to_krasserm(model, tmp_path / "back")
-    assert not (tmp_path / "back").exists()
-
-
-@pytest.mark.one_backend
-def test_weights_and_models_of_other_kinds_are_refused(tmp_path):
-    model = tiny_ar.causal_lm(num_layers=1)
-    model.get_layer("stack").layers[0].mlp_out.enable_lora(2)
-    with pytest.raises(ValueError, match="no place for the weights.*lora"):
-        kp.converters.to_krasserm(model, tmp_path / "back")
-    with pytest.raises(ValueError, match="must be one of.*CausalLM.*Received: MaskedLM"):
-        kp.converters.to_krasserm(tiny_text.masked_lm(), tmp_path / "back")
 
 
 @pytest.mark.one_backend

@@ -15,16 +15,23 @@ import tiny_flow
 import tiny_multimodal
 import tiny_points
 import tiny_text
-from keras_perceiver.layers import AttentionSpec
+from keras_perceiver.layers import AttentionSpec, LearnedPositionSpec, StemSpec
 
 BACKEND = keras.backend.backend()
 exports = pytest.mark.skipif(BACKEND == "torch", reason="refused there, see the last test")
 
 
-def classifier():
-    model = tiny.classifier()
+def randomized(model):
     contract.randomize(model, np.random.default_rng(1))
     return model
+
+
+def exported(model, tmp_path):
+    """What TensorFlow loads of a model's export, after its weights were drawn anew."""
+    import tensorflow as tf
+
+    kp.export.saved_model(randomized(model), tmp_path / "exported")
+    return tf.saved_model.load(str(tmp_path / "exported"))
 
 
 def masked_model():
@@ -38,15 +45,13 @@ def masked_model():
         self_attention=AttentionSpec(num_heads=2),
         cross_attention=AttentionSpec(num_heads=1),
     )(inputs, padding_mask=mask)
-    model = keras.Model({"inputs": inputs, "padding_mask": mask}, latents)
-    contract.randomize(model, np.random.default_rng(1))
-    return model
+    return keras.Model({"inputs": inputs, "padding_mask": mask}, latents)
 
 
 @exports
 def test_a_fresh_process_serves_it(tmp_path):
     """With TensorFlow alone: neither this package nor Keras is imported."""
-    model = classifier()
+    model = randomized(tiny.classifier())
     x = np.random.default_rng(0).normal(size=(5, 6, 5, 1)).astype("float32")
     np.save(tmp_path / "x.npy", x)
     np.save(tmp_path / "y.npy", model.predict(x, verbose=0))
@@ -72,11 +77,8 @@ print("served")
 
 @exports
 def test_masks_and_lengths_stay_dynamic(tmp_path):
-    import tensorflow as tf
-
     model = masked_model()
-    kp.export.saved_model(model, tmp_path / "exported")
-    served = tf.saved_model.load(str(tmp_path / "exported"))
+    served = exported(model, tmp_path)
     rng = np.random.default_rng(0)
     for batch, length in ((1, 4), (3, 9)):
         x = rng.normal(size=(batch, length, 5)).astype("float32")
@@ -91,12 +93,8 @@ def test_masks_and_lengths_stay_dynamic(tmp_path):
 @exports
 @pytest.mark.parametrize("make", [tiny_text.masked_lm, tiny_text.text_classifier])
 def test_text_of_any_length_and_number(tmp_path, make):
-    import tensorflow as tf
-
     model = make()
-    contract.randomize(model, np.random.default_rng(1))
-    kp.export.saved_model(model, tmp_path / "exported")
-    served = tf.saved_model.load(str(tmp_path / "exported"))
+    served = exported(model, tmp_path)
     for count, length in ((1, 7), (3, 20), (2, tiny_text.MAX_LENGTH)):
         inputs = tiny_text.batch(count, length)
         expected = model.predict(inputs, verbose=0)
@@ -106,13 +104,30 @@ def test_text_of_any_length_and_number(tmp_path, make):
 
 
 @exports
-def test_frames_in_and_flow_out(tmp_path):
-    import tensorflow as tf
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"stem": StemSpec(channels=4, padding="same")},
+        {
+            "stem": StemSpec(kind="pointwise", channels=4),
+            "positions": LearnedPositionSpec(channels=3, projection=5),
+        },
+    ],
+    ids=["conv", "learned"],
+)
+def test_any_number_of_images_through_every_stem(tmp_path, options):
+    model = tiny.classifier(**options)
+    served = exported(model, tmp_path)
+    for count in (1, 3):
+        images = tiny.images(count)
+        expected = model.predict_on_batch(images)
+        np.testing.assert_allclose(served.serve(images).numpy(), expected, atol=1e-5)
 
+
+@exports
+def test_frames_in_and_flow_out(tmp_path):
     model = tiny_flow.model(rescale_factor=1.0)
-    contract.randomize(model, np.random.default_rng(1))
-    kp.export.saved_model(model, tmp_path / "exported")
-    served = tf.saved_model.load(str(tmp_path / "exported"))
+    served = exported(model, tmp_path)
     for count in (1, 3):
         frames = tiny_flow.frames(count)
         expected = model.predict(frames, verbose=0)
@@ -121,12 +136,8 @@ def test_frames_in_and_flow_out(tmp_path):
 
 @exports
 def test_sets_of_any_size_and_number(tmp_path):
-    import tensorflow as tf
-
     model = tiny_points.classifier()
-    contract.randomize(model, np.random.default_rng(1))
-    kp.export.saved_model(model, tmp_path / "exported")
-    served = tf.saved_model.load(str(tmp_path / "exported"))
+    served = exported(model, tmp_path)
     for sizes, length in (((5,), 16), ((3, 20, 0), 21)):
         inputs = model.preprocessor(tiny_points.sets(*sizes), pad_to=length)
         expected = model.predict_on_batch(inputs)
@@ -137,12 +148,8 @@ def test_sets_of_any_size_and_number(tmp_path):
 @exports
 def test_any_number_of_clips(tmp_path):
     """With the Fourier transforms of the mel spectrogram inside."""
-    import tensorflow as tf
-
     model = tiny_audio.classifier(mel=tiny_audio.MEL)
-    contract.randomize(model, np.random.default_rng(1))
-    kp.export.saved_model(model, tmp_path / "exported")
-    served = tf.saved_model.load(str(tmp_path / "exported"))
+    served = exported(model, tmp_path)
     for count in (1, 3):
         clips = tiny_audio.clips(count)
         expected = model.predict_on_batch(clips)
@@ -152,13 +159,9 @@ def test_any_number_of_clips(tmp_path):
 @exports
 def test_multimodal_with_anything_missing(tmp_path):
     """What is missing is masked, as there every input must be given."""
-    import tensorflow as tf
-
     names = ("audio", "label", "text")
     model = tiny_multimodal.autoencoder(*names)
-    contract.randomize(model, np.random.default_rng(1))
-    kp.export.saved_model(model, tmp_path / "exported")
-    served = tf.saved_model.load(str(tmp_path / "exported"))
+    served = exported(model, tmp_path)
     for count in (1, 3):
         inputs = tiny_multimodal.batch(count, names)
         expected = model.predict(inputs, verbose=0)
@@ -170,7 +173,7 @@ def test_multimodal_with_anything_missing(tmp_path):
 
 @exports
 def test_an_existing_export_is_replaced_only_when_complete(tmp_path, monkeypatch):
-    model = classifier()
+    model = tiny.classifier()
     target = tmp_path / "exported"
     kp.export.saved_model(model, target)
     before = sorted(p.name for p in target.rglob("*"))
@@ -188,5 +191,5 @@ def test_an_existing_export_is_replaced_only_when_complete(tmp_path, monkeypatch
 @pytest.mark.skipif(BACKEND != "torch", reason="the other backends export")
 def test_torch_names_the_way_round(tmp_path):
     with pytest.raises(ValueError, match="Save a preset.*KERAS_BACKEND=tensorflow"):
-        kp.export.saved_model(classifier(), tmp_path / "exported")
+        kp.export.saved_model(tiny.classifier(), tmp_path / "exported")
     assert not (tmp_path / "exported").exists()

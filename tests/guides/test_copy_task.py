@@ -1,12 +1,7 @@
 """R5: Perceiver AR copies what only its prefix holds; without the prefix it guesses."""
 
-import pathlib
-import runpy
-
 import numpy as np
 import pytest
-
-GUIDE = pathlib.Path(__file__).parents[2] / "guides/copy_task.py"
 
 
 @pytest.mark.parametrize(
@@ -16,10 +11,8 @@ GUIDE = pathlib.Path(__file__).parents[2] / "guides/copy_task.py"
         pytest.param("0", id="full", marks=[pytest.mark.one_backend, pytest.mark.slow]),
     ],
 )
-def test_it_copies_from_the_prefix(fast, tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("KERAS_PERCEIVER_FAST", fast)
-    monkeypatch.chdir(tmp_path)
-    guide = runpy.run_path(str(GUIDE))
+def test_it_copies_from_the_prefix(fast, run_guide):
+    guide, printed, folder = run_guide("copy_task", fast)
     check_rows(guide)
     accuracy, chance = guide["accuracy"], 1 / guide["SYMBOLS"]
     assert accuracy["Perceiver AR"] >= 0.999
@@ -30,9 +23,8 @@ def test_it_copies_from_the_prefix(fast, tmp_path, monkeypatch, capsys):
     assert control == pytest.approx(chance, abs=4 * error)
     # One wrong symbol spoils a generated sequence.
     assert guide["faultless"].mean() >= 0.95
-    printed = capsys.readouterr().out
     assert f"| Perceiver AR | {accuracy['Perceiver AR']:.1%} |" in printed
-    assert (tmp_path / "runs/copy_task/accuracy.png").exists()
+    assert (folder / "accuracy.png").exists()
 
 
 def check_rows(guide):

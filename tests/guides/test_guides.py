@@ -1,7 +1,6 @@
 """Guides run in their small mode, on every backend, and draw what they say."""
 
 import pathlib
-import runpy
 
 import pytest
 
@@ -27,14 +26,12 @@ def test_every_guide_is_run():
 
 @pytest.mark.one_backend
 @pytest.mark.parametrize("name", EXPECTED)
-def test_guide_runs(name, tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("KERAS_PERCEIVER_FAST", "1")
-    monkeypatch.chdir(tmp_path)
-    runpy.run_path(str(GUIDES / f"{name}.py"))
-    printed, files = EXPECTED[name]
-    assert printed in capsys.readouterr().out
+def test_guide_runs(name, run_guide):
+    _, printed, folder = run_guide(name)
+    expected, files = EXPECTED[name]
+    assert expected in printed
     for file in files:
-        assert (tmp_path / "runs" / name / file).exists(), file
+        assert (folder / file).exists(), file
 
 
 @pytest.mark.one_backend

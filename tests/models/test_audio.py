@@ -207,5 +207,5 @@ def test_refusals(options, match):
 def test_other_refusals():
     with pytest.raises(ValueError, match="`num_bins` must be a positive integer"):
         kp.models.MelSpec(num_bins=0)
-    with pytest.raises(ValueError, match="`preprocessor` must be for the encoder's clips"):
+    with pytest.raises(ValueError, match="`preprocessor` must be for the encoder's inputs"):
         tiny_audio.classifier(AudioPreprocessor(SAMPLES), patch_size=16)

@@ -162,9 +162,7 @@ def test_classifier_refuses():
         kp.models.ImageClassifier(
             encoder, 3, preprocessor=ImagePreprocessor((6, 5, 1), labels=["a"])
         )
-    with pytest.raises(
-        ValueError, match="`preprocessor.image_shape` must be the encoder's"
-    ):
+    with pytest.raises(ValueError, match="`preprocessor` must be for the encoder's inputs"):
         kp.models.ImageClassifier(encoder, 3, preprocessor=ImagePreprocessor((5, 5, 1)))
     with pytest.raises(ValueError, match="incompatible|shape"):
         tiny()(np.zeros((2, 7, 5, 1), "float32"))

@@ -114,7 +114,7 @@ def test_it_refuses():
         kp.models.OpticalFlowEncoder((6, 8), 0, num_latents=3, latent_channels=8)
     with pytest.raises(ValueError, match="`rescale_factor` must be positive"):
         tiny(rescale_factor=0)
-    with pytest.raises(ValueError, match="`preprocessor.image_shape` must be the encoder"):
+    with pytest.raises(ValueError, match="`preprocessor` must be for the encoder"):
         tiny(preprocessor=FlowPreprocessor((8, 6)))
     with pytest.raises(ValueError, match="divisible by `num_heads`"):
         kp.models.OpticalFlow(encoder(), AttentionSpec(num_heads=3))

@@ -151,7 +151,7 @@ def test_coordinates_stay_in_float32_in_a_model():
         ),
         (
             lambda: tiny_points.classifier(PointPreprocessor(3)),
-            "must have the encoder's .* Received: \\(3, 0\\), expected \\(2, 1\\)",
+            "encoder's inputs.*'num_axes': 3, 'content_channels': 0}, expected .*2,.* 1}",
         ),
         (
             lambda: tiny_points.classifier(PointPreprocessor(2, 1, labels=["a"])),

@@ -83,6 +83,7 @@ def test_a_picture_has_frames_truth_and_estimate(tmp_path, figures, rng):
     plot_flow(pairs, flows, path, max_flow=7)
     titles = [axis.get_title() for axis in figures[1].axes[:4]]
     assert titles[2] == "flow" and "7.0 px" in titles[3]
+    assert figures[1].axes[2].get_xlabel() == "mean length 4.24 px"
 
 
 def test_counts_that_differ_are_refused(tmp_path):
