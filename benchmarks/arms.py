@@ -148,7 +148,7 @@ class Reference(Torch):
         expected = saved.pop("__outputs__")
         reference_torch.load(self.model, saved)
         with torch.inference_mode():
-            outputs = self.outputs().numpy()
+            outputs = self.outputs().cpu().numpy()
         return float(abs(outputs - expected).max()), float(abs(expected).max())
 
 
@@ -180,6 +180,9 @@ OURS = {
 
 
 def arms(benchmark):
-    """All arms of a benchmark, which adds `PEERS` of its own, in the table's order."""
-    peers = importlib.import_module(benchmark).PEERS
+    """All arms of a benchmark, in the table's order: its `ARMS`, or these and `PEERS`."""
+    module = importlib.import_module(benchmark)
+    if hasattr(module, "ARMS"):
+        return module.ARMS
+    peers = module.PEERS
     return {**REFERENCES, **{name: (arm, {}) for name, arm in peers.items()}, **OURS}

@@ -17,7 +17,6 @@ import harness
 from arms import OURS, arms
 from jobs import get_job
 
-TOLERANCE = 1e-4  # of logits or token ids, absolute
 COLUMNS = (
     "arm",
     "median s",
@@ -62,14 +61,14 @@ def run(benchmark, job, names, options):
         # Only now: counting and comparing change weights, threads and memory.
         for name, worker in workers.items():
             results[name] |= worker.ask("flops")
-        check_same_function(workers, results)
+        check_same_function(workers, results, job.tolerance)
     finally:
         for worker in workers.values():
             worker.close()
     return list(results.values())
 
 
-def check_same_function(workers, results):
+def check_same_function(workers, results, tolerance):
     """Our weights in the plain reference must give our logits, or our tokens."""
     if "reference" not in workers:
         return
@@ -82,19 +81,21 @@ def check_same_function(workers, results):
             answer = workers["reference"].ask("compare", path=path)
         results[name]["logits_difference"] = answer["difference"]
         results[name]["logits_size"] = answer["size"]
-        if not answer["difference"] < TOLERANCE:
+        if not answer["difference"] < tolerance:
             raise SystemExit(f"{name} and the reference compute other outputs: {answer}")
 
 
 def table(results, job):
     """A Markdown table of one job's results, times over the reference's."""
     base = next((r for r in results if r["arm"] == "reference" and "median_s" in r), None)
-    new_tokens = job.batch * job.new_tokens
-    rows = [COLUMNS, ["---"] * len(COLUMNS)]
+    # Of texts: those that are generated, or those that are read.
+    tokens = job.batch * (job.new_tokens or job.length or 0)
+    columns = (*COLUMNS, *(("MFU",) if any("mfu" in r for r in results) else ()))
+    rows = [columns, ["---"] * len(columns)]
     for r in results:
         if "median_s" not in r:
             why = r.get("left_out") or "failed: " + r["failed"].splitlines()[0]
-            rows.append([r["arm"], why, *[""] * (len(COLUMNS) - 2)])
+            rows.append([r["arm"], why, *[""] * (len(columns) - 2)])
             continue
         ratios = [
             f"{r[key] / base[key]:.2f}" if base else "-"
@@ -113,14 +114,30 @@ def table(results, job):
                 f"{r['peak_mb']:.0f}",
                 f"{r['peak_over_built_mb']:.0f}",
                 f"{flops / 1e9:.1f}" if flops else "-",
-                f"{new_tokens / r['median_s']:.1f}" if new_tokens else "-",
+                f"{tokens / r['median_s']:.1f}" if tokens else "-",
+                *([f"{r['mfu']:.1%}"] if "mfu" in r else []),
             ]
         )
     return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in rows)
 
 
-def main(benchmark, rounds=15, warmup=2):
-    """The command line of the benchmark in the module named `benchmark`."""
+def add_mfu(results, peak_tflops):
+    """Model-FLOPs utilisation: the papers' FLOPs of a step, over time and the peak."""
+    counted = [r["formula_flops"] for r in results if r.get("formula_flops")]
+    for r in results:
+        if counted and "median_s" in r:
+            r["mfu"] = counted[0] / r["median_s"] / (peak_tflops * 1e12)
+
+
+def main(benchmark, rounds=15, warmup=2, peak_tflops=None):
+    """The command line of the benchmark in the module named `benchmark`.
+
+    Args:
+        benchmark: name of the module.
+        rounds: default of the timed steps.
+        warmup: default of the steps before them.
+        peak_tflops: default of what the device can do; None for no such option.
+    """
     module = importlib.import_module(benchmark)
     jobs, names = [job.name for job in module.JOBS], list(arms(benchmark))
     parser = argparse.ArgumentParser(description=module.__doc__.splitlines()[0])
@@ -135,10 +152,16 @@ def main(benchmark, rounds=15, warmup=2):
     parser.add_argument("--compile-timeout", type=float, default=300, help="first step, s")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: a smoke test")
     parser.add_argument("--out", help="append JSON lines to this file, not to stdout")
+    if peak_tflops:
+        parser.add_argument(
+            "--peak_tflops", type=float, default=peak_tflops, help="of the device"
+        )
     options = parser.parse_args()
     for name in options.jobs:
         job = get_job(benchmark, name, options.quick)
         results = run(benchmark, job, options.arms, options)
+        if peak_tflops:
+            add_mfu(results, options.peak_tflops)
         lines = "".join(json.dumps(result) + "\n" for result in results)
         if options.out:
             with open(options.out, "a") as file:

@@ -29,6 +29,7 @@ class Job:
     left_out: dict = dataclasses.field(default_factory=dict)
     length: int | None = None  # of a text, in tokens
     new_tokens: int = 0  # to generate after each text, if it is that
+    tolerance: float = 1e-4  # between outputs of ours and of the reference
 
     def tiny(self):
         """The same with sizes of seconds, whose times mean nothing."""

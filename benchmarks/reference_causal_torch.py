@@ -96,11 +96,11 @@ class SelfLayer(Layer):
 
 
 class Stack(nn.Module):
-    """The cross-attention rotates half of each head's channels, and so does layer 0."""
+    """The cross-attention rotates some of each head's channels, and so does layer 0."""
 
-    def __init__(self, channels, num_layers, *sizes):
+    def __init__(self, rotated, channels, num_layers, *sizes):
         super().__init__()
-        self.rotated = channels // sizes[0] // 2
+        self.rotated = rotated
         self.cross_attention = PrefixLayer(channels, *sizes)
         for i in range(num_layers):
             self.add_module(f"layer_{i}", SelfLayer(channels, *sizes))
@@ -135,13 +135,21 @@ class CausalLM(nn.Module):
         num_layers,
         num_heads,
         widening_factor,
+        learned_positions=True,
+        output_norm=False,
+        output_bias=True,
     ):
         super().__init__()
         self.max_latents = max_latents
+        self.learned_positions, self.output_bias = learned_positions, output_bias
         self.token_embedding = Array("embeddings", vocab_size, channels)
-        self.positions = Array("positions", max_length, channels)
-        self.stack = Stack(channels, num_layers, num_heads, widening_factor)
-        self.logits = Array("bias", vocab_size)
+        if learned_positions:
+            self.positions = Array("positions", max_length, channels)
+        rotated = channels // num_heads // (2 if learned_positions else 1)
+        self.stack = Stack(rotated, channels, num_layers, num_heads, widening_factor)
+        self.output_norm = nn.LayerNorm(channels) if output_norm else None
+        if output_bias:
+            self.logits = Array("bias", vocab_size)
 
     def forward(self, token_ids, padding_mask):
         real = padding_mask != 0
@@ -152,9 +160,13 @@ class CausalLM(nn.Module):
         caches = caches or [None] * len(list(self.stack.children()))
         embeddings = self.token_embedding.embeddings
         x = nn.functional.embedding(token_ids, embeddings)
-        x = x + self.positions.positions[positions]  # [B, S, D]
+        if self.learned_positions:
+            x = x + self.positions.positions[positions]  # [B, S, D]
         x = self.stack(x, num_latents, positions, unseen, caches)
-        return x @ embeddings.T + self.logits.bias
+        if self.output_norm is not None:
+            x = self.output_norm(x)
+        x = x @ embeddings.T
+        return x + self.logits.bias if self.output_bias else x
 
 
 class Generator(CausalLM):

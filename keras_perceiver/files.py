@@ -17,6 +17,7 @@ from keras_perceiver.preprocessing.files import check_regular, read_bytes
 
 MAX_JSON_BYTES = 4 * 2**20
 FLOAT_TYPES = ("F64", "F32", "F16", "BF16")
+INTEGER_TYPE = "I8"  # of quantized weights
 
 
 def read_json(path, max_bytes=MAX_JSON_BYTES):
@@ -58,35 +59,45 @@ class TensorFile:
     Args:
         path: of the file. Its header is checked against its size here.
         ignored: functions of a name, true for tensors that nobody will read.
+        types: of the tensors that will be read.
 
     Attributes:
         shapes: shape of each tensor by name.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: truncated, corrupt, or a tensor that is not ignored and does not
-            hold floats.
+        ValueError: truncated, corrupt, or a tensor that is not ignored and of another
+            type.
     """
 
-    def __init__(self, path, ignored=()):
+    def __init__(self, path, ignored=(), types=FLOAT_TYPES):
         check_regular(path)
         self.path = path
         with self._naming_errors():
             self._file = safe_open(path, framework="np")
             slices = {name: self._file.get_slice(name) for name in self._file.keys()}  # noqa: SIM118
             self.shapes = {name: tuple(x.get_shape()) for name, x in slices.items()}
-            types = {name: x.get_dtype() for name, x in slices.items()}
-        for name, dtype in types.items():
-            if dtype not in FLOAT_TYPES and not any(ignore(name) for ignore in ignored):
-                raise ValueError(
-                    f"Tensor `{name}` in {path} must be of one of the types "
-                    f"{FLOAT_TYPES}. Received: {dtype}"
-                )
+            self._types = {name: x.get_dtype() for name, x in slices.items()}
+        for name in slices:
+            if not any(ignore(name) for ignore in ignored):
+                self._check_type(name, types)
 
-    def read(self, name):
-        """Values of a tensor as a numpy array in float32."""
+    def read(self, name, integers=False):
+        """Values of a tensor as a numpy array in float32, or in int8 if `integers`.
+
+        Raises:
+            ValueError: a tensor of the other kind.
+        """
+        self._check_type(name, (INTEGER_TYPE,) if integers else FLOAT_TYPES)
         with self._naming_errors():
-            return self._file.get_tensor(name).astype("float32")
+            return self._file.get_tensor(name).astype("int8" if integers else "float32")
+
+    def _check_type(self, name, types):
+        if self._types[name] not in types:
+            raise ValueError(
+                f"Tensor `{name}` in {self.path} must be of one of the types {types}. "
+                f"Received: {self._types[name]}"
+            )
 
     @contextlib.contextmanager
     def _naming_errors(self):

@@ -80,13 +80,13 @@ def load_weights(make_model, tensors, table=None, ignored=()):
 
     Raises:
         ValueError: a weight without a tensor, a tensor without a use, or shapes
-            that differ.
+            or types that differ.
     """
     rows = check_table(weight_shapes(make_model), tensors, table, ignored)
     model = make_model()
     weights = {weight.path: weight for weight in model.weights}
     for ours, theirs, transform in rows:
-        value = tensors.read(theirs)
+        value = tensors.read(theirs, integers=weights[ours].dtype == "int8")
         weights[ours].assign(transform(value) if transform else value)
     return model
 

@@ -1,8 +1,11 @@
 """What task models have in common: configuration read from the signature."""
 
+import gc
+
 import keras
 
 from keras_perceiver.layers import PerceiverEncoder
+from keras_perceiver.layers.adaptation import ADAPTABLE, adapt, adaptation
 from keras_perceiver.layers.configured import argument_names, check_keys
 
 
@@ -21,10 +24,13 @@ class ConfiguredModel(keras.Model):
         """Arguments of the constructor, serialized where they are objects."""
         values = {name: getattr(self, name) for name in argument_names(type(self))}
         values.update(self.encoder_options)
-        return {
+        config = {
             "name": self.name,
             **{k: keras.saving.serialize_keras_object(v) for k, v in values.items()},
         }
+        # Keras merges the factors of LoRA into what it saves.
+        quantization = adaptation(self, lora=False)
+        return config | ({"quantization": quantization} if quantization else {})
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
@@ -33,8 +39,10 @@ class ConfiguredModel(keras.Model):
         Raises:
             ValueError: `config` has a key that the constructor does not take.
         """
+        config = dict(config)
+        quantization = config.pop("quantization", None)
         check_keys(cls, config, also=("name", *cls.encoder_option_names()))
-        return cls(
+        model = cls(
             **{
                 name: keras.saving.deserialize_keras_object(value, custom_objects)
                 if isinstance(value, dict)
@@ -42,6 +50,23 @@ class ConfiguredModel(keras.Model):
                 for name, value in config.items()
             }
         )
+        if quantization:
+            adapt(model, quantization)
+        return model
+
+    def quantize(self, mode=None, config=None, filters=None, **kwargs):
+        """As Keras does, but without a warning about each layer that has no kernel."""
+        if filters is None:
+            filters = _is_adaptable
+        # Keras collects garbage after each layer: seconds, in a process with many objects.
+        frozen = gc.get_freeze_count()
+        if not frozen:
+            gc.freeze()
+        try:
+            super().quantize(mode, config, filters, **kwargs)
+        finally:
+            if not frozen:
+                gc.unfreeze()
 
     @classmethod
     def encoder_option_names(cls):
@@ -78,3 +103,7 @@ class EncoderModel(ConfiguredModel):
                 f"{received}, expected {expected}"
             )
         return preprocessor
+
+
+def _is_adaptable(layer):
+    return isinstance(layer, ADAPTABLE)

@@ -7,13 +7,16 @@ import keras
 
 from keras_perceiver import converters
 from keras_perceiver.converters.apply import check_table, load_weights, weight_shapes
-from keras_perceiver.files import TensorFile, read_json
+from keras_perceiver.files import FLOAT_TYPES, INTEGER_TYPE, TensorFile, read_json
+from keras_perceiver.layers.adaptation import adapt, check_adaptation
 from keras_perceiver.preprocessing.tokenizers import TOKENIZERS
 from keras_perceiver.presets.catalogue import ARCHITECTURES
 from keras_perceiver.presets.form import CLASSES, check_form, check_sizes, from_form
 
 LIBRARY = "keras_perceiver"
 CONFIG, WEIGHTS, PREPROCESSOR = "config.json", "model.safetensors", "preprocessor.json"
+# In the configuration: what `keras_perceiver.layers.adaptation` says of a model.
+ADAPTATION = "adaptation"
 # Trained presets are shipped as folders beside this file.
 SHIPPED = os.path.dirname(__file__)
 
@@ -43,7 +46,7 @@ def load(name_or_path, load_weights=True):
             folder must hold its weights all the same: they bound its size.
 
     Returns:
-        A model.
+        A model, quantized or with low-rank factors if that was saved.
 
     Raises:
         FileNotFoundError: a folder without one of its files.
@@ -82,23 +85,36 @@ def _shipped():
 
 def _load_folder(folder, with_weights):
     config = read_json(_file(folder, CONFIG))
-    table, ignored = None, ()
+    table, ignored, types, states = None, (), FLOAT_TYPES, {}
     if config.get("library") == LIBRARY:
+        if ADAPTATION in config:
+            states = config.pop(ADAPTATION)
+            check_adaptation(states)
+            types = (*FLOAT_TYPES, INTEGER_TYPE)
         form = _own_form(folder, config)
     else:
         form, table, ignored = converters.describe(folder, config)
     if not issubclass(CLASSES[check_form(form)], keras.Model):
         raise ValueError(f"{folder} must hold a model. Received: {form['class_name']}")
-    tensors = TensorFile(_file(folder, WEIGHTS), ignored)
+    tensors = TensorFile(_file(folder, WEIGHTS), ignored, types)
     check_sizes(form, tensors)
+    check_sizes(states, tensors)
 
     def make_model():
-        return from_form(form)
+        return adapted_model(form, states)
 
     if with_weights:
         return load_weights(make_model, tensors, table, ignored)
     check_table(weight_shapes(make_model), tensors, table, ignored)
     return make_model()
+
+
+def adapted_model(form, states):
+    """The model of a form, quantized and with low-rank factors where `states` says so."""
+    model = from_form(form)
+    if states:
+        adapt(model, states)
+    return model
 
 
 def _own_form(folder, config):

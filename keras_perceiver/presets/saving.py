@@ -8,8 +8,16 @@ import numpy as np
 import keras_perceiver
 from keras_perceiver.converters.apply import weight_shapes
 from keras_perceiver.files import atomic_folder, write_json, write_tensors
-from keras_perceiver.presets.form import from_form, to_form
-from keras_perceiver.presets.loading import CONFIG, LIBRARY, PREPROCESSOR, WEIGHTS
+from keras_perceiver.layers.adaptation import adaptation
+from keras_perceiver.presets.form import to_form
+from keras_perceiver.presets.loading import (
+    ADAPTATION,
+    CONFIG,
+    LIBRARY,
+    PREPROCESSOR,
+    WEIGHTS,
+    adapted_model,
+)
 
 METADATA = "metadata.json"
 
@@ -21,15 +29,17 @@ def save(model, path, source=None, licence=None):
     replaced in one step.
 
     Args:
-        model: a model of `keras_perceiver.models`. Weights are stored in float32.
+        model: a model of `keras_perceiver.models`. Weights are stored in float32,
+            quantized ones (int8, or int4 in pairs) as they are, and the factors of LoRA
+            beside the weights they adapt: `load` gives a model to train on.
         path: of the folder.
         source: where the weights come from, for `metadata.json`.
         licence: of the weights, for `metadata.json`.
 
     Raises:
         ValueError: a model that is not of this library or that its arguments do
-            not describe (quantized, with LoRA weights, or with changed layers), or
-            a `path` that holds something else.
+            not describe (other quantization than int8 and int4, or changed layers),
+            or a `path` that holds something else.
         OSError: `path` cannot be written.
 
     Example:
@@ -44,17 +54,21 @@ def save(model, path, source=None, licence=None):
     form = to_form(model)
     if not isinstance(model, keras.Model):
         raise ValueError(f"`model` must be a model. Received: {type(model).__name__}")
-    _check_weights(model, form)
+    states = adaptation(model)
+    _check_weights(model, form, states)
     preprocessor = form["config"].get("preprocessor")
     with atomic_folder(path) as folder:
         if preprocessor is not None:
             del form["config"]["preprocessor"]
             _write_vocabulary(model.preprocessor, preprocessor, folder)
             write_json(os.path.join(folder, PREPROCESSOR), preprocessor)
-        write_json(os.path.join(folder, CONFIG), {"library": LIBRARY, **form})
+        config = {"library": LIBRARY, **form}
+        if states:
+            config[ADAPTATION] = states
+        write_json(os.path.join(folder, CONFIG), config)
         write_tensors(
             os.path.join(folder, WEIGHTS),
-            {weight.path: np.asarray(weight, "float32") for weight in model.weights},
+            {weight.path: _array(weight) for weight in model.weights},
         )
         write_json(
             os.path.join(folder, METADATA),
@@ -81,12 +95,16 @@ def _write_vocabulary(preprocessor, form, folder):
         file.write(tokenizer.file_bytes())
 
 
-def _check_weights(model, form):
-    expected = weight_shapes(lambda: from_form(form))
+def _array(weight):
+    return np.asarray(weight, "int8" if weight.dtype == "int8" else "float32")
+
+
+def _check_weights(model, form, states):
+    expected = weight_shapes(lambda: adapted_model(form, states))
     received = {weight.path: tuple(weight.shape) for weight in model.weights}
     if received != expected:
         different = sorted(dict(expected.items() ^ received.items()))[:3]
         raise ValueError(
-            "`model` must have the weights that its arguments describe: merge LoRA "
-            f"weights, undo quantization. Different: {different}"
+            "`model` must have the weights that its arguments, quantization and LoRA "
+            f"describe. Different: {different}"
         )

@@ -46,8 +46,8 @@ def run(benchmark, path, *arguments):
 
 
 def test_every_benchmark_is_tested():
-    found = {path.stem for path in BENCHMARKS.glob("bench_*.py")}
-    assert found == {*JOBS, "bench_input"}
+    benchmarks = {path.stem for path in BENCHMARKS.glob("bench_*.py")}
+    assert benchmarks == {*JOBS, "bench_device", "bench_input"}
 
 
 @pytest.mark.parametrize("benchmark", JOBS)
@@ -96,6 +96,28 @@ def test_the_share_of_waiting(monkeypatch):
     assert bench_input.waiting([(0, 1), (3, 4), (7, 10)]) == (4.5, 4 / 9)
 
 
+def test_utilisation_is_of_the_given_peak(tmp_path):
+    """On a CPU, tiny: the same function in bfloat16, and a share of a peak of 1 GFLOP/s."""
+    out = tmp_path / "results.jsonl"
+    arms = ("reference", "transformers", "ours_torch")
+    options = ("--rounds", "2", "--warmup", "1", "--peak_tflops", "0.001")
+    printed = run("bench_device", out, "--arms", *arms, *options)
+    results = [json.loads(line) for line in out.read_text().splitlines()]
+    assert len(results) == 9
+    for r in results:
+        if "left_out" in r:
+            assert "no Perceiver AR" in r["left_out"]
+            continue
+        flops = next(
+            x["formula_flops"]
+            for x in results
+            if x["job"] == r["job"] and x.get("formula_flops")
+        )
+        assert r["mfu"] == pytest.approx(flops / r["median_s"] / 1e9)
+        assert r.get("logits_difference", 0) < 0.1
+    assert printed.count("| MFU |") == 3
+
+
 def test_an_arm_that_fails_is_reported_and_the_others_go_on(tmp_path):
     out = tmp_path / "results.jsonl"
     # No time for the first step at all.
@@ -125,4 +147,4 @@ def test_a_reference_that_computes_something_else_stops_the_run(tmp_path, monkey
 
     workers = {"reference": Workers(), "ours_jax": Workers()}
     with pytest.raises(SystemExit, match="ours_jax and the reference compute other"):
-        compare.check_same_function(workers, {"ours_jax": {}})
+        compare.check_same_function(workers, {"ours_jax": {}}, 1e-4)

@@ -112,12 +112,21 @@ def test_causal_labels_are_the_tokens_that_follow():
         np.testing.assert_array_equal(labels[:, :-1], inputs["token_ids"][:, 1 - latents :])
 
 
-@pytest.mark.parametrize("use_cache", [True, False])
-def test_the_plain_loop_generates_our_tokens(use_cache):
+@pytest.mark.parametrize(
+    ("use_cache", "options"),
+    [
+        (True, {}),
+        (False, {}),
+        # As the model of 454M has them.
+        (True, {"learned_positions": False, "output_norm": True, "output_bias": False}),
+    ],
+)
+def test_the_plain_loop_generates_our_tokens(use_cache, options):
     import torch
 
     (job,) = [x for x in jobs("bench_generation") if x.name == "generate_64_batch_4"]
-    job = dataclasses.replace(job.tiny(), use_cache=use_cache)
+    job = job.tiny()
+    job = dataclasses.replace(job, use_cache=use_cache, sizes=job.sizes | options)
     model, reference = job.model(), job.reference()
     contract.randomize(model, np.random.default_rng(1))
     weights = importlib.import_module("jobs").named_weights(model)

@@ -11,6 +11,7 @@ EXPECTED = {
     "compose_your_own_modality": ("shuffled: logits change by", ["attention.png"]),
     "generation": ("exact: the first", ["policies.png", "preset"]),
     "multimodal": ("label from image:", ["reconstructions.png"]),
+    "scaling": ("for context: Hoffmann", ["isoflop.png", "power_law.png"]),
     "optical_flow": ("end-point error", ["frames.png", "held_out.png", "film.mp4"]),
     "text": ("held-out accuracy: pretrained", ["classifier"]),
 }

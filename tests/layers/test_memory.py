@@ -1,4 +1,7 @@
-"""Memory in chunks: linear in the inputs, and bounded by the chunk for queries (T8)."""
+"""Memory: linear in the inputs, bounded by the chunk for queries (T8), less by `remat`."""
+
+import importlib
+import pathlib
 
 import keras
 import numpy as np
@@ -6,8 +9,11 @@ import pytest
 from keras import ops
 
 import keras_perceiver as kp
+import tiny_ar
+import tiny_text
 from keras_perceiver.layers import AttentionSpec
 
+BENCHMARKS = pathlib.Path(__file__).parents[2] / "benchmarks"
 BACKEND = keras.backend.backend()
 SPEC = AttentionSpec(num_heads=2, dropout=0.1)
 CHANNELS, FEW, MANY, CHUNK = 8, 256, (8192, 16384), 512
@@ -84,3 +90,22 @@ def test_memory_is_linear_and_without_the_scores(name, training):
     # The test can fail: all at once, dropout keeps the scores of PyTorch's from fusing.
     if training:
         assert bytes_at_most(name, MANY[0], MANY[0], training) >= scores[0]
+
+
+@pytest.mark.skipif(BACKEND == "tensorflow", reason="TensorFlow does not say what it keeps")
+@pytest.mark.parametrize("name", ["encoder", "stack"])
+def test_recomputed_activations_are_not_kept(name, monkeypatch):
+    """A layer keeps what came in, in place of all it made of it."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    residual_bytes = importlib.import_module("residuals").residual_bytes
+    ids = tiny_ar.ids(2, 24)
+    if name == "encoder":
+        model = tiny_text.encoder(layers_per_block=6, num_latents=16)
+    else:
+        model = tiny_ar.causal_lm(num_layers=6, max_latents=16, dropout=0.1)
+    kept, recomputed = (
+        residual_bytes(model, tiny_ar.inputs(ids), remat) for remat in (False, True)
+    )
+    assert recomputed < kept / 3
+    # What must be kept: the input of each of six layers, [B, N, D] in float32.
+    assert recomputed >= 6 * 2 * 16 * 16 * 4

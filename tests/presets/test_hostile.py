@@ -46,6 +46,8 @@ LAMBDA = {
     "class_name": "Lambda",
     "config": {"function": {"class_name": "__lambda__", "config": {"code": "4wEAAAA="}}},
 }
+INT8 = {"quantization": "int8", "activations": True}
+LORA = {"lora_rank": 4096, "lora_alpha": 1}
 EVAL = {"class_name": "eval", "config": {"source": "open('canary', 'w')"}}
 
 
@@ -89,6 +91,39 @@ EVAL = {"class_name": "eval", "config": {"source": "open('canary', 'w')"}}
         (
             lambda c: encoder(c)["self_attention"]["config"].update(widening_factor=4096),
             "does not fit",
+        ),
+        # Quantization and LoRA: names of layers and numbers, nothing else.
+        (lambda c: c.update(adaptation=[1]), "`adaptation` must be a dict"),
+        (lambda c: c.update(adaptation={"logits": EVAL}), "`adaptation` must hold"),
+        (lambda c: c.update(adaptation={"logits": {}}), "`adaptation` must hold"),
+        (lambda c: c.update(adaptation={"logits": INT8 | EVAL}), "`adaptation` must hold"),
+        (
+            lambda c: c.update(adaptation={"logits": INT8 | {"quantization": ["int8"]}}),
+            "`adaptation` must hold",
+        ),
+        (
+            lambda c: c.update(adaptation={"logits": INT8 | {"quantization": "gptq"}}),
+            "`adaptation` must hold",
+        ),
+        (
+            lambda c: c.update(adaptation={"os.system": INT8}),
+            "must name Dense",
+        ),
+        (lambda c: c.update(adaptation={"decoder": INT8}), "must name Dense"),
+        (lambda c: c.update(adaptation={"logits": INT8}), "lacks tensor.*kernel_scale"),
+        (
+            lambda c: c.update(adaptation={"logits": LORA | {"lora_alpha": True}}),
+            "`adaptation` must hold",
+        ),
+        (
+            lambda c: c.update(
+                adaptation={"logits": {"lora_rank": 10**9, "lora_alpha": 1}}
+            ),
+            "`lora_rank` must not exceed",
+        ),
+        (
+            lambda c: c.update(adaptation={"logits": LORA}),
+            "lacks tensor `logits/lora_kernel_a`",
         ),
         (lambda c: {"library": "keras_perceiver"}, "`class_name` must be one of"),
         (lambda c: {"library": "keras"}, "`model_type`"),

@@ -9,7 +9,7 @@ import pytest
 
 import keras_perceiver as kp
 from keras_perceiver.files import TensorFile, write_tensors
-from keras_perceiver.layers import AttentionSpec
+from keras_perceiver.layers import AttentionSpec, StemSpec
 from keras_perceiver.presets.form import to_form
 from tolerances import FLOAT32
 
@@ -173,14 +173,14 @@ def test_what_a_preset_cannot_express_is_refused(tmp_path):
     latents = keras.layers.Reshape((20, 1))(inputs)
     foreign = keras.Model(inputs, latents)
     foreign.checked_preprocessor = tiny_model().encoder.checked_preprocessor
-    lora = tiny_model()
-    lora.get_layer("logits").enable_lora(2)
+    changed = tiny_model(stem=StemSpec(channels=3, padding="same"))
+    changed.encoder.get_layer("stem").enable_lora(2)
     for model, match in (
         (keras.Sequential([keras.layers.Dense(2)]), "Received: model=<Sequential"),
         (Mine(tiny_model().encoder, 3), "Received: model=<Mine"),
         (kp.models.ImageClassifier(foreign, 3), "Received: encoder=<Functional"),
         (AttentionSpec(), "must be a model. Received: AttentionSpec"),
-        (lora, "merge LoRA.*logits/lora_kernel"),
+        (changed, "that its arguments, quantization and LoRA describe.*stem/lora"),
     ):
         with pytest.raises(ValueError, match=match):
             kp.presets.save(model, tmp_path / "preset")

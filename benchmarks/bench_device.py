@@ -1,0 +1,127 @@
+"""Training in bfloat16 on a GPU: tokens a second, and model-FLOPs utilisation.
+
+    python benchmarks/bench_device.py --peak_tflops=989 --out results.jsonl
+
+The causal language models of 30.6M and 454M parameters and the masked one of 201M, on
+JAX and PyTorch, beside a plain PyTorch loop (eager, and through torch.compile) and
+transformers. Utilisation (MFU) is three times the forward pass's FLOPs of
+`keras_perceiver.models.flops`, over the time and the device's peak: 989 TFLOP/s is an
+H100's of dense bfloat16 products. This library attends by PyTorch's fused attention
+(flash attention, where the mask allows it) on PyTorch, and by products that XLA fuses on
+JAX. Memory columns are the host's.
+
+**It has not run on a GPU yet.** `--quick` runs tiny sizes, on a CPU too.
+"""
+
+import dataclasses
+
+import bench_text
+import compare
+from arms import Ours, Reference
+from bench_generation import CausalJob
+
+H100_TFLOPS = 989
+NO_AR = "left out: it has no Perceiver AR"
+# bfloat16 has three digits, and sums of many have fewer.
+TOLERANCE = 0.1
+
+
+class OursInBfloat16(Ours):
+    """This library, float32 weights and bfloat16 arithmetic."""
+
+    def __init__(self, job):
+        import keras
+
+        keras.config.set_dtype_policy("mixed_bfloat16")
+        super().__init__(job)
+
+
+class OnDevice:
+    """For a PyTorch arm: on the GPU, if there is one, and in bfloat16."""
+
+    def __init__(self, job):
+        import torch
+
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        torch.set_default_device(self.device)
+        super().__init__(job)
+        self.inputs = tuple(x.to(self.device) for x in self.inputs)
+        self.labels = self.labels.to(self.device)
+
+    def outputs(self):
+        import torch
+
+        with torch.autocast(self.device, torch.bfloat16):
+            return super().outputs().float()
+
+
+class ReferenceOnDevice(OnDevice, Reference):
+    """The plain loop, eager."""
+
+
+class CompiledOnDevice(ReferenceOnDevice):
+    """The same through torch.compile."""
+
+    def __init__(self, job):
+        import torch
+
+        super().__init__(job)
+        self.forward = torch.compile(self.model)
+
+    def flops(self):
+        """None: those of the eager one."""
+
+
+class TransformersOnDevice(OnDevice, bench_text.Transformers):
+    """transformers' PerceiverForMaskedLM."""
+
+
+JOBS = (
+    CausalJob(
+        name="causal_small_step",
+        batch=16,
+        length=4096,
+        training=True,
+        tolerance=TOLERANCE,
+        left_out={"transformers": NO_AR},
+    ),
+    CausalJob(
+        name="causal_base_step",
+        preset="perceiver_ar_base",
+        batch=16,
+        length=1024,
+        training=True,
+        tolerance=TOLERANCE,
+        left_out={"transformers": NO_AR},
+        sizes={
+            "vocab_size": 32000,
+            "max_length": 1024,
+            "channels": 1280,
+            "max_latents": 512,
+            "num_layers": 20,
+            "num_heads": 10,
+            "widening_factor": 4,
+            "learned_positions": False,
+            "output_norm": True,
+            "output_bias": False,
+        },
+    ),
+    dataclasses.replace(
+        bench_text.JOBS[0],
+        name="language_step",
+        batch=16,
+        training=True,
+        tolerance=TOLERANCE,
+        aims={},
+    ),
+)
+ARMS = {
+    "reference": (ReferenceOnDevice, {}),
+    "reference_compiled": (CompiledOnDevice, {}),
+    "transformers": (TransformersOnDevice, {}),
+    "ours_jax": (OursInBfloat16, {"KERAS_BACKEND": "jax"}),
+    "ours_torch": (OursInBfloat16, {"KERAS_BACKEND": "torch"}),
+}
+
+if __name__ == "__main__":
+    compare.main("bench_device", peak_tflops=H100_TFLOPS)
