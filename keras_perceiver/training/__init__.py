@@ -2,7 +2,7 @@
 
 from keras_perceiver.training.autoencoding import autoencoding_losses
 from keras_perceiver.training.callbacks import GeneratedSamples, MaskedTokenSamples
-from keras_perceiver.training.distribution import data_parallel, fully_sharded
+from keras_perceiver.training.distribution import distribute
 from keras_perceiver.training.flow import EndPointError, MeanEndPointError
 from keras_perceiver.training.frequencies import unigram_entropy
 from keras_perceiver.training.lora import enable_lora
@@ -16,9 +16,8 @@ __all__ = [
     "MeanEndPointError",
     "TokenCrossentropy",
     "autoencoding_losses",
-    "data_parallel",
+    "distribute",
     "enable_lora",
-    "fully_sharded",
     "unigram_entropy",
     "warmup_cosine",
 ]
