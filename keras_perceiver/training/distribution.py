@@ -4,7 +4,7 @@ import contextlib
 
 import keras
 
-from keras_perceiver.training import sharding
+from keras_perceiver.training import mirroring, sharding
 
 KINDS = {
     "jax": ("data", "fully_sharded", "tensor"),
@@ -90,13 +90,19 @@ def distribute(kind, devices=None, model_parallel=None):
         )
     if backend == "jax":
         return _on_jax(_jax_distribution(kind, devices, model_parallel))
-    return (_mirrored if kind == "mirrored" else _tpu)(devices).scope()
+    return _on_tensorflow((_mirrored if kind == "mirrored" else _tpu)(devices))
 
 
 @contextlib.contextmanager
 def _on_jax(distribution):
     with distribution.scope(), sharding.mended_trainer(distribution):
         yield distribution
+
+
+@contextlib.contextmanager
+def _on_tensorflow(strategy):
+    with strategy.scope(), mirroring.mended_trainer():
+        yield strategy
 
 
 def _jax_distribution(kind, devices, model_parallel):
