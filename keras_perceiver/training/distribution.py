@@ -29,19 +29,14 @@ def distribute(kind, devices=None, model_parallel=None):
       do not divide, and all others, are on each device. The batch is split over the
       rest of the devices.
 
-    Rows that the devices do not divide, as in the last batch of an epoch, are computed
-    undivided.
-
     On TensorFlow, by `tf.distribute`:
 
-    - `"mirrored"`: all weights on each device of one machine. Masks must be integers,
-      `compile` without `jit_compile=True`, the optimizer without gradient accumulation:
-      Keras fails with them.
+    - `"mirrored"`: all weights on each device of this machine.
     - `"tpu"`: likewise, on a TPU.
 
-    Each device takes the mean of its own rows or tokens there: where they are not equally
-    many, in an uneven last batch or with `sample_weight`, a training step is not exactly
-    that of one device.
+    There, `compile` goes without `jit_compile=True` and the optimizer without gradient
+    accumulation, which Keras cannot distribute, and batch normalization (of
+    `StemSpec(kind="conv")`) is each device's own.
 
     On PyTorch, Keras trains on one device.
 

@@ -9,9 +9,14 @@ from keras_perceiver import processes
 # How tensor parallelism splits the weights of a layer, by the layer's name: attention by
 # heads and the MLP by hidden channels, so that only what a layer adds is summed over the
 # devices.
+BY_COLUMNS, BY_ROWS = {"kernel": 1, "bias": 0}, {"kernel": 0}
 SPLIT = {
-    **dict.fromkeys(("query", "key", "value", "mlp_in"), {"kernel": 1, "bias": 0}),
-    **dict.fromkeys(("output", "mlp_out"), {"kernel": 0}),
+    "query": BY_COLUMNS,
+    "key": BY_COLUMNS,
+    "value": BY_COLUMNS,
+    "output": BY_ROWS,
+    "mlp_in": BY_COLUMNS,
+    "mlp_out": BY_ROWS,
     "token_embedding": {"embeddings": 1},
 }
 

@@ -17,7 +17,7 @@ from keras_perceiver.training.distribution import KINDS
 
 BACKEND = keras.backend.backend()
 PROGRAMS = pathlib.Path(on_devices.__file__)
-ROOT = PROGRAMS.parents[2]
+ROOT = PROGRAMS.parents[1]
 jax_only = pytest.mark.skipif(BACKEND != "jax", reason="a distribution of JAX")
 tensorflow_only = pytest.mark.skipif(
     BACKEND != "tensorflow", reason="a distribution of TensorFlow"
@@ -116,6 +116,45 @@ def test_each_task_model_is_split_and_the_same():
         assert layers >= {"query", "key", "value", "output", "mlp_in", "mlp_out"}, name
         if name in ("TextClassifier", "MaskedLM", "CausalLM", "SymbolicAudioLM"):
             assert "token_embedding" in layers
+
+
+@tensorflow_only
+def test_mirrored_devices_are_as_one():
+    """With batches of 5, 5 and 1 rows, of which the two average different numbers."""
+    found = result(start("mirrored"))
+    assert found["single"]["losses"][1] < found["single"]["losses"][0]
+    check_equal(found["mirrored"], found["single"])
+    assert found["restored"]
+    assert "`jit_compile` must be" in found["errors"][0]
+    assert "`gradient_accumulation_steps` must be None" in found["errors"][1]
+
+
+@tensorflow_only
+def test_a_tpu_is_started_before_it_is_used(monkeypatch):
+    """As far as that can be tried without one: what is called, in which order."""
+    import tensorflow as tf
+
+    with pytest.raises(ValueError, match="`devices` must name a TPU.*Received: None"):
+        kp.training.distribute("tpu")
+    calls = []
+
+    def called(name, value=None):
+        return lambda x: calls.append((name, x)) or value
+
+    distribute = tf.distribute
+    one = distribute.OneDeviceStrategy("CPU:0")
+    monkeypatch.setattr(
+        distribute.cluster_resolver, "TPUClusterResolver", called("find", "tpu:1")
+    )
+    monkeypatch.setattr(tf.config, "experimental_connect_to_cluster", called("connect"))
+    monkeypatch.setattr(tf.tpu.experimental, "initialize_tpu_system", called("start"))
+    monkeypatch.setattr(distribute, "TPUStrategy", called("use", one))
+    with kp.training.distribute("tpu", "my-tpu") as strategy:
+        assert strategy is one
+        assert distribute.get_strategy() is one
+    assert distribute.get_strategy() is not one
+    found = ("find", "my-tpu"), ("connect", "tpu:1"), ("start", "tpu:1"), ("use", "tpu:1")
+    assert tuple(calls) == found
 
 
 @jax_only

@@ -5,7 +5,6 @@
 
 import contextlib
 import json
-import os
 import random
 import sys
 
@@ -17,7 +16,6 @@ ROWS, BATCH, REST = 22, 16, 6
 
 
 def main(program, *arguments):
-    sys.path.insert(0, os.path.dirname(os.path.dirname(__file__)))
     print(json.dumps(globals()[program](*arguments)))
 
 
@@ -57,6 +55,65 @@ def run(own=slice(None), rest=slice(None), batch_size=BATCH):
         "logits": logits.tolist(),
     }
     return model, found
+
+
+def mirrored():
+    """One device, then two by tf.distribute."""
+    import tensorflow as tf
+
+    two = [tf.config.LogicalDeviceConfiguration()] * 2
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, two)
+    import keras
+
+    import keras_perceiver as kp
+
+    results = {"single": masked_lm("int32")}
+    with kp.training.distribute("mirrored", ["CPU:0", "CPU:1"]):
+        results["mirrored"] = masked_lm("bool")
+        results["errors"] = []
+        for optimizer, jit_compile in (
+            ("sgd", True),
+            (keras.optimizers.SGD(gradient_accumulation_steps=2), "auto"),
+        ):
+            model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+            model.compile(optimizer, "mse", jit_compile=jit_compile)
+            try:
+                model.fit(np.ones((2, 2)), np.ones((2, 1)), verbose=0)
+            except ValueError as error:
+                results["errors"].append(str(error))
+    results["restored"] = not tf.distribute.has_strategy()
+    return results
+
+
+def masked_lm(mask_dtype):
+    """Train on 11 rows in batches of 5, of which different numbers of tokens count."""
+    import keras
+
+    import contract
+    import keras_perceiver as kp
+    import tiny_text
+
+    random.seed(0)
+    model = tiny_text.masked_lm()
+    contract.randomize(model, np.random.default_rng(0))
+    model.compile(
+        keras.optimizers.SGD(0.1),
+        kp.training.TokenCrossentropy(),
+        weighted_metrics=["accuracy"],
+    )
+    x = tiny_text.batch(11)
+    ids, chosen = x["token_ids"], np.random.default_rng(0).uniform(size=(11, 20)) < 0.3
+    x["padding_mask"] = x["padding_mask"].astype(mask_dtype)
+    data = {"x": x, "y": ids, "sample_weight": chosen.astype("float32"), "verbose": 0}
+    history = model.fit(**data, batch_size=5, epochs=2, shuffle=False).history
+    scores = model.evaluate(**data, batch_size=5)
+    logits = model.predict({k: v[:6] for k, v in x.items()}, batch_size=5, verbose=0)
+    return {
+        "losses": [*history["loss"], scores[0]],
+        "accuracy": [*history["accuracy"], scores[1]],
+        "logits": logits.tolist(),
+    }
 
 
 def local_share(variables):
@@ -136,7 +193,10 @@ def task_models():
     spec = AttentionSpec(num_heads=2)
     return {
         "ImageClassifier": (tiny.classifier, tiny.images(4)),
-        "AudioClassifier": (lambda: tiny_audio.classifier(patch_size=32), tiny_audio.clips(4)),
+        "AudioClassifier": (
+            lambda: tiny_audio.classifier(patch_size=32),
+            tiny_audio.clips(4),
+        ),
         "PointClassifier": (tiny_points.classifier, tiny_points.batch(4)),
         "TextClassifier": (tiny_text.text_classifier, tiny_text.batch(4)),
         "MaskedLM": (tiny_text.masked_lm, tiny_text.batch(4)),
