@@ -16,9 +16,10 @@ KINDS = {
 def distribute(kind, devices=None, model_parallel=None):
     """A context in which models are built and trained on several devices.
 
-    What it gives is what one device gives, up to rounding; on exit, what was there
-    before is there again. A batch is split over the devices, whatever `fit`, `evaluate`
-    and `predict` get it from. Kinds, on JAX:
+    Each batch that `fit`, `evaluate` or `predict` gets is split over the devices. What
+    they give is what one device gives, up to rounding, also where the devices do not
+    divide the rows, as in the last batch of an epoch. On exit, what was there before is
+    there again. Kinds, on JAX:
 
     - `"data"`: all weights on each device.
     - `"fully_sharded"`: each weight, and with it the state of its optimizer, split over
