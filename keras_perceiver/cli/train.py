@@ -39,7 +39,7 @@ def fit(argv):
         config = parser.dump(options)
         chosen = parser.instantiate(options)
         run_folder.check(chosen.output, chosen.overwrite, chosen.resume, config)
-    with chosen.trainer.policy():
+    with chosen.trainer.scope():
         _train(command, task, chosen, config)
 
 

@@ -7,6 +7,9 @@ from typing import Literal
 import keras
 from jsonargparse.typing import PositiveInt  # noqa: TID253 (imported by `fit` only)
 
+from keras_perceiver import training
+from keras_perceiver.cli.errors import user_errors
+
 
 @dataclasses.dataclass(kw_only=True)
 class Trainer:
@@ -21,6 +24,9 @@ class Trainer:
         monitor: Loss or metric of the epoch whose model is kept as `best_preset`. Of
             names with "acc" in them more is better, of others less.
         precision: Of the computation; weights and optimizer stay in float32.
+        distribution: How to train on all devices there are; of
+            `keras_perceiver.training.distribute`, on JAX `data`, `fully_sharded` or
+            `tensor`, on TensorFlow `mirrored` or `tpu`. None: on one.
     """
 
     max_steps: PositiveInt | None = None
@@ -29,14 +35,20 @@ class Trainer:
     save_every: PositiveInt | None = None
     monitor: str = "val_loss"
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    distribution: str | None = None
 
     @contextlib.contextmanager
-    def policy(self):
-        """Keras' global policy is `precision`."""
+    def scope(self):
+        """What models are built and trained in: precision and devices."""
+        with user_errors():
+            devices = contextlib.nullcontext()
+            if self.distribution is not None:
+                devices = training.distribute(self.distribution)
         before = keras.config.dtype_policy()
         keras.config.set_dtype_policy(self.precision)
         try:
-            yield
+            with devices:
+                yield
         finally:
             keras.config.set_dtype_policy(before)
 

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 import keras_perceiver
+from keras_perceiver import processes
 from keras_perceiver.converters.apply import weight_shapes
 from keras_perceiver.files import atomic_folder, write_json, write_tensors
 from keras_perceiver.layers.adaptation import adaptation
@@ -26,7 +27,8 @@ def save(model, path, source=None, licence=None):
     """Write a model as a preset folder that `load` reads, on any backend.
 
     The folder appears complete or not at all; an earlier preset at `path` is
-    replaced in one step.
+    replaced in one step. Of several processes that train one model, all must call it,
+    and the first one writes.
 
     Args:
         model: a model of `keras_perceiver.models`. Weights are stored in float32,
@@ -40,7 +42,7 @@ def save(model, path, source=None, licence=None):
         ValueError: a model that is not of this library or that its arguments do
             not describe (other quantization than int8 and int4, or changed layers),
             or a `path` that holds something else.
-        OSError: `path` cannot be written.
+        OSError: `path` cannot be written, by the first process if there are several.
 
     Example:
     >>> import tempfile
@@ -56,33 +58,33 @@ def save(model, path, source=None, licence=None):
         raise ValueError(f"`model` must be a model. Received: {type(model).__name__}")
     states = adaptation(model)
     _check_weights(model, form, states)
+    if states:
+        form[ADAPTATION] = states
+    weights = {weight.path: _array(weight) for weight in model.weights}
+    versions = {
+        "keras_perceiver": keras_perceiver.__version__,
+        "keras": keras.__version__,
+    }
+    metadata = {
+        "versions": versions,
+        "backend": keras.backend.backend(),
+        "parameters": model.count_params(),
+        "source": source,
+        "licence": licence,
+    }
+    processes.in_the_first(lambda: _write(model, form, weights, metadata, path))
+
+
+def _write(model, form, weights, metadata, path):
     preprocessor = form["config"].get("preprocessor")
     with atomic_folder(path) as folder:
         if preprocessor is not None:
             del form["config"]["preprocessor"]
             _write_vocabulary(model.preprocessor, preprocessor, folder)
             write_json(os.path.join(folder, PREPROCESSOR), preprocessor)
-        config = {"library": LIBRARY, **form}
-        if states:
-            config[ADAPTATION] = states
-        write_json(os.path.join(folder, CONFIG), config)
-        write_tensors(
-            os.path.join(folder, WEIGHTS),
-            {weight.path: _array(weight) for weight in model.weights},
-        )
-        write_json(
-            os.path.join(folder, METADATA),
-            {
-                "versions": {
-                    "keras_perceiver": keras_perceiver.__version__,
-                    "keras": keras.__version__,
-                },
-                "backend": keras.backend.backend(),
-                "parameters": model.count_params(),
-                "source": source,
-                "licence": licence,
-            },
-        )
+        write_json(os.path.join(folder, CONFIG), {"library": LIBRARY, **form})
+        write_tensors(os.path.join(folder, WEIGHTS), weights)
+        write_json(os.path.join(folder, METADATA), metadata)
 
 
 def _write_vocabulary(preprocessor, form, folder):
@@ -96,7 +98,8 @@ def _write_vocabulary(preprocessor, form, folder):
 
 
 def _array(weight):
-    return np.asarray(weight, "int8" if weight.dtype == "int8" else "float32")
+    dtype = "int8" if weight.dtype == "int8" else "float32"
+    return np.asarray(processes.whole(weight), dtype)
 
 
 def _check_weights(model, form, states):

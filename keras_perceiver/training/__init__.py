@@ -8,7 +8,7 @@ from keras_perceiver.training.callbacks import (
     Scalars,
 )
 from keras_perceiver.training.checkpoints import NotFiniteError
-from keras_perceiver.training.distribution import data_parallel, fully_sharded
+from keras_perceiver.training.distribution import distribute
 from keras_perceiver.training.flow import EndPointError, MeanEndPointError
 from keras_perceiver.training.frequencies import unigram_entropy
 from keras_perceiver.training.lora import enable_lora
@@ -27,9 +27,8 @@ __all__ = [
     "Scalars",
     "TokenCrossentropy",
     "autoencoding_losses",
-    "data_parallel",
+    "distribute",
     "enable_lora",
-    "fully_sharded",
     "resumable_fit",
     "unigram_entropy",
     "warmup_constant",

@@ -6,10 +6,10 @@ import re
 import shutil
 import sys
 
-import keras
 import numpy as np
 from safetensors.numpy import load_file
 
+from keras_perceiver import processes
 from keras_perceiver.files import atomic_folder, read_json, write_json, write_tensors
 
 STATE, PROGRESS = "state.safetensors", "progress.json"
@@ -26,7 +26,8 @@ class Checkpoints:
     A state is all that the next step follows from: weights, seeds of dropout, the
     optimizer's variables and the sums of the metrics, and what the caller says of the
     progress. Files are written aside, then renamed, and carry a checksum. When the last
-    one is broken, `restore` says so and takes the one before it.
+    one is broken, `restore` says so and takes the one before it. Of several processes
+    that train one model, all must call `save`, and the first one writes.
 
     Args:
         folder: to write to; made with the first state.
@@ -49,8 +50,11 @@ class Checkpoints:
             OSError: the folder cannot be written; earlier states stay.
         """
         variables = _variables(model)
-        values = [keras.ops.convert_to_numpy(variable) for _, variable in variables]
-        _check_finite(model, step)
+        values = [processes.whole(variable) for _, variable in variables]
+        _check_finite([name for name, _ in variables], values, step)
+        processes.in_the_first(lambda: self._write(variables, values, step, progress))
+
+    def _write(self, variables, values, step, progress):
         with atomic_folder(os.path.join(self.folder, f"step_{step:09}")) as fresh:
             path = os.path.join(fresh, STATE)
             write_tensors(path, {f"{i:06}": value for i, value in enumerate(values)})
@@ -119,16 +123,13 @@ def _variables(model):
     ]
 
 
-def _check_finite(model, step):
-    broken = [
-        weight.path
-        for weight in model.trainable_variables
-        if not np.isfinite(keras.ops.convert_to_numpy(weight).astype("float32")).all()
-    ]
+def _check_finite(names, values, step):
+    weights = {x: y for x, y in zip(names, values, strict=True) if x.startswith("weight ")}
+    broken = [x for x, y in weights.items() if not np.isfinite(y.astype("float32")).all()]
     if broken:
         raise NotFiniteError(
-            f"{len(broken)} of {len(model.trainable_variables)} weights are not finite "
-            f"after step {step}, the first {broken[0]}"
+            f"{len(broken)} of {len(weights)} weights are not finite after step {step}, "
+            f"the first {broken[0].removeprefix('weight ')}"
         )
 
 

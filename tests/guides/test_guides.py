@@ -16,7 +16,7 @@ EXPECTED = {
     "text": ("held-out accuracy: pretrained", ["classifier"]),
 }
 # Tests of theirs run them in full.
-OWN_FILES = ("copy_task", "notes", "permuted_pixels", "point_clouds")
+OWN_FILES = ("copy_task", "distribution", "notes", "permuted_pixels", "point_clouds")
 
 
 @pytest.mark.one_backend
