@@ -5,7 +5,7 @@
 # as on two hosts. Devices are virtual, parts of this machine's processor: they are no
 # faster, but they show that nothing else changes. On GPUs and TPUs the lines are the same.
 #
-# Expected on JAX (another processor may differ in the last digit):
+# Expected: on JAX (another processor may differ in the last digit):
 #
 # | | loss, epoch 1 | loss, epoch 3 | held-out accuracy | weights on one device |
 # |---|---|---|---|---|
