@@ -44,7 +44,8 @@ def distribute(kind, devices=None, model_parallel=None):
     **Several processes** (hosts), on JAX: call `keras.distribution.initialize` first.
     Each process feeds rows of its own to `fit` and `evaluate`, equally many in each step,
     which together are the batch; `predict` gives those of its own. All must make the same
-    calls, `kp.presets.save` too, of which the first one writes.
+    calls and steps, or wait for each other for ever; `kp.presets.save` is such a call,
+    and the first process writes.
 
     Args:
         kind: see above.
