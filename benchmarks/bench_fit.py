@@ -1,13 +1,13 @@
-"""What `fit` costs beside the compiled step, from the command to the first step, on devices.
+"""What `fit` costs beside the compiled step, a command before its first step, and devices.
 
     python benchmarks/bench_fit.py --out results.jsonl
 
 `steps`: steps per second of `model.fit` and of `resumable_fit`, on the real pipeline, over
 those of the bare compiled step of the same model on one batch. Rounds take turns, so that
 other load on the machine falls on all alike. `command`: seconds from typing `fit` until the
-first step was made, and its state written. `devices`: data parallel training of one batch on
-virtual devices, which share the cores of this machine: it says what splitting costs, not what
-devices gain.
+first step was made, and its state written. `devices`: data parallel training of one batch
+on virtual devices, which share the cores of this machine: it says what splitting costs, not
+what devices gain.
 """
 
 import argparse

@@ -13,7 +13,8 @@ from keras_perceiver.training.flow import EndPointError, MeanEndPointError
 from keras_perceiver.training.frequencies import unigram_entropy
 from keras_perceiver.training.lora import enable_lora
 from keras_perceiver.training.losses import TokenCrossentropy
-from keras_perceiver.training.resumable import InterruptedTraining, resumable_fit
+from keras_perceiver.training.resumable import resumable_fit
+from keras_perceiver.training.saver import InterruptedTraining
 from keras_perceiver.training.schedules import warmup_constant, warmup_cosine
 
 __all__ = [

@@ -34,23 +34,24 @@ FIT = [
 PROGRAM = """
 import os, sys
 from keras_perceiver.cli import main
-from keras_perceiver.training import checkpoints, resumable
+from keras_perceiver.training import checkpoints
+from keras_perceiver.training.saver import Saver
 
 def signalled(function, step, number):
     def wrapped(*args, **kwargs):
-        if (getattr(args[0], "step", None) or len(saver)) == step:
+        if getattr(args[0], "step", len(writes)) == step:
             os.kill(os.getpid(), number)
         return function(*args, **kwargs)
     return wrapped
 
 place, step, number = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-saver = []
+writes = []
 if place == "step":
-    batch_end = resumable._Saver.on_train_batch_end
-    resumable._Saver.on_train_batch_end = signalled(batch_end, step, number)
+    batch_end = Saver.on_train_batch_end
+    Saver.on_train_batch_end = signalled(batch_end, step, number)
 else:
     def write(path, value):
-        saver.append(path)
+        writes.append(path)
         return original(path, value)
     original = signalled(checkpoints.write_json, step, number)
     checkpoints.write_json = write
