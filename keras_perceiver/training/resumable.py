@@ -82,7 +82,7 @@ def resumable_fit(
     _trim(history, epoch)
     total = min(steps_per_epoch * epochs, max_steps or math.inf)
     averages = getattr(model.optimizer, "use_ema", False)
-    saver = Saver(checkpoints, batches, steps_per_epoch, save_every)
+    saver = Saver(checkpoints, batches, steps_per_epoch, total, save_every)
     callbacks = [
         *([keras.callbacks.SwapEMAWeights()] if averages else []),
         keras.callbacks.CSVLogger(history, append=True),

@@ -31,13 +31,15 @@ class Saver(keras.callbacks.Callback):
         checkpoints: `Checkpoints` to write to.
         batches: what is trained on, a `grain.MapDataset`.
         steps_per_epoch: steps of an epoch, after which the state is written.
+        total: steps of the whole training, likewise.
         save_every: steps after which it is written, too, or None.
     """
 
-    def __init__(self, checkpoints, batches, steps_per_epoch, save_every):
+    def __init__(self, checkpoints, batches, steps_per_epoch, total, save_every):
         super().__init__()
         self.checkpoints, self.batches = checkpoints, batches
-        self.steps_per_epoch, self.save_every = steps_per_epoch, save_every
+        self.steps_per_epoch, self.total = steps_per_epoch, total
+        self.save_every = save_every
         self.step, self.metrics, self.signal = 0, None, None
 
     def start(self, step, metrics):
@@ -79,7 +81,7 @@ class Saver(keras.callbacks.Callback):
         loss = float(logs["loss"])
         if not math.isfinite(loss):
             self._stop(loss)
-        ends = self.step % self.steps_per_epoch == 0
+        ends = self.step % self.steps_per_epoch == 0 or self.step == self.total
         if ends or self.signal or (self.save_every and self.step % self.save_every == 0):
             self._save(logs)
         if self.signal:
