@@ -81,6 +81,7 @@ def _train(command, task, chosen, config):
             resume=chosen.resume,
             validation_data=held_out,
             callbacks=[training.Scalars(folder), best, *callbacks],
+            workers=trainer.workers,
             verbose=chosen.verbose,
         )
     scores = score(task, model, held_out)

@@ -5,7 +5,10 @@ import dataclasses
 from typing import Literal
 
 import keras
-from jsonargparse.typing import PositiveInt  # noqa: TID253 (imported by `fit` only)
+from jsonargparse.typing import (  # noqa: TID253 (imported by `fit` only)
+    NonNegativeInt,
+    PositiveInt,
+)
 
 from keras_perceiver import training
 from keras_perceiver.cli.errors import user_errors
@@ -21,6 +24,7 @@ class Trainer:
         limit_val_batches: Held-out batches to look at, at most.
         save_every: Steps after which the state is written within an epoch, to resume
             from. None: after each epoch.
+        workers: Processes that make batches, for data that take long to prepare. 0: threads.
         monitor: Loss or metric of the epoch whose model is kept as `best_preset`. Of
             names with "acc" in them more is better, of others less.
         precision: Of the computation; weights and optimizer stay in float32.
@@ -33,6 +37,7 @@ class Trainer:
     limit_train_batches: PositiveInt | None = None
     limit_val_batches: PositiveInt | None = None
     save_every: PositiveInt | None = None
+    workers: NonNegativeInt = 0
     monitor: str = "val_loss"
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     distribution: str | None = None

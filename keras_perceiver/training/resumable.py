@@ -26,6 +26,7 @@ def resumable_fit(
     resume=False,
     validation_data=None,
     callbacks=(),
+    workers=0,
     verbose=1,
 ):
     """`model.fit` that can be killed and resumed, with the weights of one that was not.
@@ -49,6 +50,7 @@ def resumable_fit(
         resume: go on from what is in `folder`, if there is something.
         validation_data: a finite `grain.MapDataset` of batches, or None.
         callbacks: further callbacks of `fit`.
+        workers: processes that make batches; 0 for threads. See `kp.data.read_ahead`.
         verbose: as of `fit`.
 
     Raises:
@@ -106,7 +108,7 @@ def resumable_fit(
             saver.start(done, metrics)
             with _unfinished(model, done + steps * (last - epoch) < total):
                 model.fit(
-                    read_ahead(batches[done:]),
+                    read_ahead(batches[done:], workers=workers),
                     steps_per_epoch=steps,
                     initial_epoch=epoch,
                     epochs=last,
