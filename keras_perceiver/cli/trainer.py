@@ -24,7 +24,7 @@ class Trainer:
         limit_val_batches: Held-out batches to look at, at most.
         save_every: Steps after which the state is written within an epoch, to resume
             from. None: after each epoch.
-        workers: Processes that make batches, for data that take long to prepare. 0: threads.
+        workers: Processes that make batches, where data take long to prepare. 0: threads.
         monitor: Loss or metric of the epoch whose model is kept as `best_preset`. Of
             names with "acc" in them more is better, of others less.
         precision: Of the computation; weights and optimizer stay in float32.

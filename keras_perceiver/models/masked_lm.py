@@ -95,8 +95,10 @@ class MaskedLM(ConfiguredModel):
             return super().call(inputs, training=training)
         inputs = dict(inputs)
         positions = inputs.pop("mask_positions")
-        tied, latents = self.query_channels is None, self.encoder(inputs)
-        return _answers(self.get_layer, tied, latents, inputs["token_ids"], positions)
+        # JAX's training does not come by way of `__call__`: layers must be told.
+        latents = self.encoder(inputs, training=training)
+        tied, token_ids = self.query_channels is None, inputs["token_ids"]
+        return _answers(self.get_layer, tied, latents, token_ids, positions, training)
 
     def fill_mask(self, texts, top_k=5, batch_size=32):
         """Texts with their masks filled in.
@@ -149,11 +151,11 @@ class MaskedLM(ConfiguredModel):
         ]
 
 
-def _answers(layer, tied, latents, token_ids, mask_positions=None):
+def _answers(layer, tied, latents, token_ids, mask_positions=None, training=None):
     """Logits `[B, S, V]` or `[B, K, V]` by the layers of some names."""
     # [B, S, F] or [B, K, F]
     x = layer("queries")(latents, token_ids, points=mask_positions)
-    x = layer("decoder")(x, latents)
+    x = layer("decoder")(x, latents, training=training)
     if tied:
         x = layer("token_embedding")(x, reverse=True)
     return layer("logits")(x)

@@ -131,9 +131,9 @@ class MultimodalAutoencoder(ConfiguredModel):
         """See the class docstring; `mask` is Keras' own and not used."""
         inputs, points = self._split(self._completed(inputs))
         latents = self.encoder(inputs, training=training)
-        return self.decode(latents, points)
+        return self.decode(latents, points, training=training)
 
-    def decode(self, latents, points=None, names=None):
+    def decode(self, latents, points=None, names=None, training=None):
         """Outputs, of latents.
 
         Args:
@@ -141,14 +141,16 @@ class MultimodalAutoencoder(ConfiguredModel):
             points: a dict of the points to answer, by name: integers `[B, K]`, or `[K]`
                 for all examples. All points of what is not in it.
             names: what to give back; None for everything.
+            training: whether dropout is on; None as Keras has it.
 
         Returns:
             As of a call.
         """
         points = points or {}
+        layer, kinds = self.get_layer, self.kinds
         return {
-            key: _answers(self.get_layer, key, self.kinds[key], latents, points.get(key))
-            for key in names or self.kinds
+            key: _answers(layer, key, kinds[key], latents, points.get(key), training)
+            for key in names or kinds
         }
 
     def reconstruct(self, inputs, names=None, batch_size=1, chunk_size=16384):
@@ -204,7 +206,7 @@ class MultimodalAutoencoder(ConfiguredModel):
         return inputs, {key: x for key, x in points.items() if x is not None}
 
 
-def _answers(layer, key, kind, latents, points=None):
+def _answers(layer, key, kind, latents, points=None, training=None):
     """What the layers of some names answer for one kind: `[B, ...]`, or `[B, K, E]`."""
     queries = layer(f"{key}_queries")
     if points is None:
@@ -213,7 +215,7 @@ def _answers(layer, key, kind, latents, points=None):
     else:
         x = queries(latents, points=points if len(points.shape) == 2 else points[None])
     x = layer(f"{key}_query_padding")(x)  # [1 or B, O, F]
-    x = layer("answers")(layer("decoder")(x, latents))
+    x = layer("answers")(layer("decoder")(x, latents, training=training))
     x = layer(f"{key}_output")(x)  # [B, O, E]
     return x if points is not None else ops.reshape(x, (-1, *kind.output_shape))
 
