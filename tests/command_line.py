@@ -6,6 +6,23 @@ import re
 
 from keras_perceiver.cli import main
 
+# What the folder of every run holds.
+EVERY_RUN = {
+    "best_preset",
+    "checkpoints",
+    "config.yaml",
+    "events",
+    "history.csv",
+    "learning_curve.png",
+    "preset",
+    "run.json",
+}
+
+
+def files(folder):
+    """Names in the folder of a run; `events` for TensorBoard's file, which has a time."""
+    return {re.sub(r"^events\..*", "events", path.name) for path in folder.iterdir()}
+
 
 def run(argv, expected=0):
     """What a command prints."""

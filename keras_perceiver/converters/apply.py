@@ -86,7 +86,9 @@ def load_weights(make_model, tensors, table=None, ignored=()):
     model = make_model()
     weights = {weight.path: weight for weight in model.weights}
     for ours, theirs, transform in rows:
-        value = tensors.read(theirs, integers=weights[ours].dtype == "int8")
+        # Files of other libraries have floats alone.
+        kind = {"integers": True} if weights[ours].dtype == "int8" else {}
+        value = tensors.read(theirs, **kind)
         weights[ours].assign(transform(value) if transform else value)
     return model
 
