@@ -8,8 +8,9 @@ import sys
 
 import keras
 
+from keras_perceiver import processes
 from keras_perceiver.data.pipeline import read_ahead
-from keras_perceiver.training.checkpoints import Checkpoints
+from keras_perceiver.training.checkpoints import Checkpoints, StateError
 from keras_perceiver.training.saver import Saver
 
 CHECKPOINTS, HISTORY = "checkpoints", "history.csv"
@@ -54,8 +55,8 @@ def resumable_fit(
         verbose: as of `fit`.
 
     Raises:
-        ValueError: states of another model or optimizer, broken ones, or such as are
-            not to be resumed.
+        StateError: states of another model or optimizer, broken ones, or such as are
+            not to be resumed; another process that trains in the folder.
         NotFiniteError: a loss or weights that are not finite.
         InterruptedTraining: a signal came, and the state is saved.
 
@@ -69,58 +70,80 @@ def resumable_fit(
     checkpoints = Checkpoints(os.path.join(folder, CHECKPOINTS))
     history = os.path.join(folder, HISTORY)
     os.makedirs(folder, exist_ok=True)
-    if checkpoints.steps() and not resume:
-        raise ValueError(
-            f"`folder` must have no states of a training: `resume=True` goes on with it. "
-            f"Received: {folder} with step {checkpoints.steps()[-1]}"
-        )
-    restored = checkpoints.restore(model) if resume else None
-    if restored:
-        model.test_on_batch(*batches[0])  # makes the metrics, whose sums go on
-    progress, metrics = restored or ({"step": 0, "logs": {}}, None)
-    done = progress["step"]
-    # An epoch counts when it was judged: its last step alone is not enough.
-    epoch = max(0, done - 1) // steps_per_epoch
-    _trim(history, epoch)
-    total = min(steps_per_epoch * epochs, max_steps or math.inf)
-    averages = getattr(model.optimizer, "use_ema", False)
-    saver = Saver(checkpoints, batches, steps_per_epoch, total, save_every)
-    callbacks = [
-        *([keras.callbacks.SwapEMAWeights()] if averages else []),
-        keras.callbacks.CSVLogger(history, append=True),
-        *callbacks,
-        saver,
-    ]
-    validation = {}
-    if validation_data is not None:
-        # Endless like the training batches: Keras keeps one iterator for all epochs.
-        validation["validation_data"] = read_ahead(validation_data.repeat())
-        validation["validation_steps"] = len(validation_data)
-    with saver.signals():
+    with _alone(folder):
+        if checkpoints.steps() and not resume:
+            raise StateError(
+                "`folder` must have no states of a training: `resume=True` goes on with "
+                f"it. Received: {folder} with step {checkpoints.steps()[-1]}"
+            )
+        restored = checkpoints.restore(model) if resume else None
         if restored:
-            print(f"resumed after step {done:,} of {total:,}", file=sys.stderr)
-        if done and (done % steps_per_epoch == 0 or done >= total):
-            _judge(model, validation, callbacks, epoch, progress["logs"])
-            epoch, metrics = epoch + 1, None
-        model.stop_training = False
-        while done < total and not model.stop_training:
-            last, steps = _stretch(done, epoch, total, steps_per_epoch, epochs)
-            saver.start(done, metrics)
-            with _unfinished(model, done + steps * (last - epoch) < total):
-                model.fit(
-                    read_ahead(batches[done:], workers=workers),
-                    steps_per_epoch=steps,
-                    initial_epoch=epoch,
-                    epochs=last,
-                    shuffle=False,  # the batches are
-                    verbose=verbose,
-                    callbacks=callbacks,
-                    **validation,
-                )
-            done += steps * (last - epoch)
-            epoch, metrics = last, None
-    if restored and averages:  # Nothing may have been left to do.
-        model.optimizer.finalize_variable_values(model.trainable_variables)
+            model.test_on_batch(*batches[0])  # makes the metrics, whose sums go on
+        progress, metrics = restored or ({"step": 0, "logs": {}}, None)
+        done = progress["step"]
+        # An epoch counts when it was judged: its last step alone is not enough.
+        epoch = max(0, done - 1) // steps_per_epoch
+        _trim(history, epoch)
+        total = min(steps_per_epoch * epochs, max_steps or math.inf)
+        averages = getattr(model.optimizer, "use_ema", False)
+        saver = Saver(checkpoints, batches, steps_per_epoch, total, save_every)
+        callbacks = [
+            *([keras.callbacks.SwapEMAWeights()] if averages else []),
+            keras.callbacks.CSVLogger(history, append=True),
+            *callbacks,
+            saver,
+        ]
+        validation = {}
+        if validation_data is not None:
+            # Endless like the training batches: Keras keeps one iterator for all epochs.
+            validation["validation_data"] = read_ahead(validation_data.repeat())
+            validation["validation_steps"] = len(validation_data)
+        with saver.signals():
+            if restored:
+                print(f"resumed after step {done:,} of {total:,}", file=sys.stderr)
+            if done and (done % steps_per_epoch == 0 or done >= total):
+                _judge(model, validation, callbacks, epoch, progress["logs"])
+                epoch, metrics = epoch + 1, None
+            model.stop_training = False
+            while done < total and not model.stop_training:
+                last, steps = _stretch(done, epoch, total, steps_per_epoch, epochs)
+                saver.start(done, metrics)
+                with _unfinished(model, done + steps * (last - epoch) < total):
+                    model.fit(
+                        read_ahead(batches[done:], workers=workers),
+                        steps_per_epoch=steps,
+                        initial_epoch=epoch,
+                        epochs=last,
+                        shuffle=False,  # the batches are
+                        verbose=verbose,
+                        callbacks=callbacks,
+                        **validation,
+                    )
+                done += steps * (last - epoch)
+                epoch, metrics = last, None
+        if restored and averages:  # Nothing may have been left to do.
+            model.optimizer.finalize_variable_values(model.trainable_variables)
+
+
+@contextlib.contextmanager
+def _alone(folder):
+    """No other process trains in a folder: it would remove states of this one."""
+    if processes.several():
+        yield  # They train together.
+        return
+    import fcntl
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StateError(
+                f"`folder` must have no other process that trains in it. Received: {folder}"
+            ) from None
+        yield
+    finally:
+        os.close(handle)  # and with it the lock, as when the process is killed
 
 
 def _stretch(done, epoch, total, steps_per_epoch, epochs):

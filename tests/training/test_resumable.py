@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import os
 import re
 
 import keras
@@ -125,6 +126,18 @@ def test_a_new_training_does_not_touch_the_states_of_another(tmp_path):
     fit(tmp_path, model())
     with pytest.raises(ValueError, match="`resume=True` goes on"):
         fit(tmp_path, model())
+
+
+@pytest.mark.one_backend
+def test_one_process_at_a_time_trains_in_a_folder(tmp_path):
+    import fcntl
+
+    handle = os.open(tmp_path, os.O_RDONLY)  # as another process would
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    with pytest.raises(ValueError, match="no other process that trains in it"):
+        fit(tmp_path, model())
+    os.close(handle)
+    fit(tmp_path, model(), epochs=1)
 
 
 @pytest.mark.one_backend
