@@ -42,7 +42,7 @@ def user_errors():
 @contextlib.contextmanager
 def resumable(command):
     """Around a training that saves its state: say which command goes on with it."""
-    from keras_perceiver.training import InterruptedTraining, NotFiniteError
+    from keras_perceiver.training import InterruptedTraining, NotFiniteError, StateError
 
     try:
         yield
@@ -50,6 +50,8 @@ def resumable(command):
         raise CommandLineError(f"{error}. Go on: {command}", 128 + error.signal) from None
     except NotFiniteError as error:
         raise CommandLineError(error, code=1) from None
+    except StateError as error:
+        raise CommandLineError(error) from None
 
 
 @contextlib.contextmanager

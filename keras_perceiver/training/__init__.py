@@ -7,7 +7,7 @@ from keras_perceiver.training.callbacks import (
     MaskedTokenSamples,
     Scalars,
 )
-from keras_perceiver.training.checkpoints import NotFiniteError
+from keras_perceiver.training.checkpoints import NotFiniteError, StateError
 from keras_perceiver.training.distribution import distribute
 from keras_perceiver.training.flow import EndPointError, MeanEndPointError
 from keras_perceiver.training.frequencies import unigram_entropy
@@ -26,6 +26,7 @@ __all__ = [
     "MeanEndPointError",
     "NotFiniteError",
     "Scalars",
+    "StateError",
     "TokenCrossentropy",
     "autoencoding_losses",
     "distribute",

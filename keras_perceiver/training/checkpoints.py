@@ -20,6 +20,10 @@ class NotFiniteError(ArithmeticError):
     """A loss or weights that are not finite: training cannot go on."""
 
 
+class StateError(ValueError):
+    """States of a training on disk that this one cannot go on from."""
+
+
 class Checkpoints:
     """The last two states of a training, each whole or not there at all.
 
@@ -87,7 +91,7 @@ class Checkpoints:
             `(progress, metrics)`, or None if no state was ever written.
 
         Raises:
-            ValueError: the states are broken, or of another model or optimizer.
+            StateError: the states are broken, or of another model or optimizer.
         """
         for step in reversed(self.steps()):
             path = self._path(step)
@@ -99,7 +103,7 @@ class Checkpoints:
             count = _set(model, names, values, path)
             return progress, values[count:]
         if self.steps():
-            raise ValueError(
+            raise StateError(
                 f"No state in {self.folder} is whole. Remove it to start anew."
             )
         return None
@@ -155,7 +159,7 @@ def _set(model, names, values, path):
         if not same_name or tuple(here[1].shape) != shapes[i]:
             received = here and f"{here[0]} {tuple(here[1].shape)}"
             expected = there and f"{there} {shapes[i]}"
-            raise ValueError(
+            raise StateError(
                 f"{path} is of another model or optimizer. It has {expected} where this "
                 f"one has {received}"
             )

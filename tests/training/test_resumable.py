@@ -105,7 +105,7 @@ def test_a_broken_state_gives_way_to_the_one_before(tmp_path, capsys):
     assert progress["step"] == 6
     assert "step_000000009 is broken and left out" in capsys.readouterr().err
     (before / "progress.json").write_text("{")
-    with pytest.raises(ValueError, match="No state in .* is whole"):
+    with pytest.raises(kp.training.StateError, match="No state in .* is whole"):
         states.restore(model())
 
 
@@ -134,7 +134,7 @@ def test_one_process_at_a_time_trains_in_a_folder(tmp_path):
 
     handle = os.open(tmp_path, os.O_RDONLY)  # as another process would
     fcntl.flock(handle, fcntl.LOCK_EX)
-    with pytest.raises(ValueError, match="no other process that trains in it"):
+    with pytest.raises(kp.training.StateError, match="no other process that trains"):
         fit(tmp_path, model())
     os.close(handle)
     fit(tmp_path, model(), epochs=1)
