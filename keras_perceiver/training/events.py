@@ -4,9 +4,12 @@ import os
 import socket
 import time
 
+# Of the file's name: in one folder, all of this process goes into one file.
+START = time.time_ns()
+
 
 class EventFile:
-    """An event file for TensorBoard, made with the first entry.
+    """The event file of this process in a folder, for TensorBoard.
 
     Needs the package `tensorboard`, not TensorFlow, which tensorboard's own writer imports
     where it is installed.
@@ -17,7 +20,6 @@ class EventFile:
 
     def __init__(self, folder):
         self.folder = folder
-        self._path = None
 
     def text(self, tag, text, step):
         """Add a text, which is shown as Markdown."""
@@ -36,12 +38,12 @@ class EventFile:
         from tensorboard.summary.writer.record_writer import RecordWriter
 
         events = [Event(step=step, summary=summary)]
-        if self._path is None:
-            os.makedirs(self.folder, exist_ok=True)
-            name = f"events.out.tfevents.{time.time_ns()}.{socket.gethostname()}"
-            self._path = os.path.join(self.folder, name)
+        os.makedirs(self.folder, exist_ok=True)
+        name = f"events.out.tfevents.{START}.{socket.gethostname()}"
+        path = os.path.join(self.folder, name)
+        if not os.path.exists(path):
             events.insert(0, Event(file_version="brain.Event:2"))
-        with open(self._path, "ab") as file:
+        with open(path, "ab") as file:
             for event in events:
                 event.wall_time = time.time()
                 RecordWriter(file).write(event.SerializeToString())

@@ -47,7 +47,17 @@ def run(benchmark, path, *arguments):
 
 def test_every_benchmark_is_tested():
     benchmarks = {path.stem for path in BENCHMARKS.glob("bench_*.py")}
-    assert benchmarks == {*JOBS, "bench_device", "bench_input"}
+    assert benchmarks == {*JOBS, "bench_device", "bench_fit", "bench_input"}
+
+
+@pytest.mark.slow
+def test_fit_is_timed_beside_its_step(tmp_path):
+    out = tmp_path / "results.jsonl"
+    run("bench_fit", out, "--backends", "torch")
+    steps, command = (json.loads(line) for line in out.read_text().splitlines())
+    assert set(steps["ratio"]) == {"fit", "resumable_fit"}
+    assert min(steps["steps_per_s"].values()) > 0
+    assert command["command_to_first_step_s"] > 0
 
 
 @pytest.mark.parametrize("benchmark", JOBS)

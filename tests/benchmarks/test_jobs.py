@@ -14,7 +14,9 @@ import keras_perceiver as kp
 
 pytestmark = pytest.mark.one_backend
 BENCHMARKS = pathlib.Path(__file__).parents[2] / "benchmarks"
-NAMES = sorted(path.stem for path in BENCHMARKS.glob("bench_*.py"))
+# Those that compare models with peers; the others time this library alone.
+ALONE = ("bench_fit", "bench_input")
+NAMES = sorted({path.stem for path in BENCHMARKS.glob("bench_*.py")} - {*ALONE})
 
 
 @pytest.fixture(autouse=True)

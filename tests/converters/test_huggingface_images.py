@@ -167,8 +167,9 @@ def test_shapes_of_a_convolution_are_compared(tmp_path, name, shape, match):
 
     theirs(tmp_path, CONV)
     path = tmp_path / "model.safetensors"
-    file = TensorFile(path, [lambda name: name.endswith("num_batches_tracked")])
-    tensors = {key: file.read(key) for key in file.shapes}
+    counter = "num_batches_tracked"  # of integers, and nobody reads it
+    file = TensorFile(path, [lambda name: name.endswith(counter)])
+    tensors = {key: file.read(key) for key in file.shapes if not key.endswith(counter)}
     tensors[{ours: row for ours, row, _ in adapter_rows(CONV)}[name]] = np.zeros(shape)
     write_tensors(path, tensors)
     with pytest.raises(ValueError, match=match):
