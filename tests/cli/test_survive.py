@@ -153,6 +153,7 @@ def test_nothing_to_resume_is_a_start_and_other_options_are_refused(
     options = [*FIT, *short, f"--output={tmp_path / 'run'}"]
     run([*options, "--resume=true"])
     run([*options, "--resume=true"])  # once more: nothing is left to do
+    assert "resumed after step 1 of 1" in capsys.readouterr().err
     refused = [*options, "--resume"]
     assert_refused([*refused, "--batch_size=32"], "--batch_size: 64, now 32", capsys)
     assert_refused([*refused, "--seed=1"], "--seed: 0, now 1", capsys)
