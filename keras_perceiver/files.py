@@ -3,8 +3,10 @@
 import contextlib
 import ctypes
 import errno
+import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 
@@ -44,6 +46,29 @@ def read_json(path, max_bytes=MAX_JSON_BYTES):
             f"{path} must hold a JSON object. Received: {type(value).__name__}"
         )
     return value
+
+
+def sha256(path):
+    """Digest of a file's content, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def cut(path, pattern):
+    """Cut a file off at the first line that begins like a pattern, if there is one.
+
+    In one step: a process that is killed leaves the file as it was, or cut.
+
+    Args:
+        path: of a file that need not be there.
+        pattern: a regular expression.
+    """
+    if not os.path.isfile(path):
+        return
+    with open(path, "rb+") as file:
+        found = re.search(b"^" + pattern.encode(), file.read(), re.M)
+        if found:
+            file.truncate(found.start())
 
 
 def write_json(path, value):

@@ -6,6 +6,13 @@ import re
 
 from keras_perceiver.cli import main
 
+# Options of the smallest image classifier.
+TINY = [
+    "--model.encoder.num_latents=2",
+    "--model.encoder.latent_channels=8",
+    "--model.encoder.num_bands=2",
+    "--model.encoder.layers_per_block=1",
+]
 # What the folder of every run holds.
 EVERY_RUN = {
     "best_preset",

@@ -241,3 +241,17 @@ def test_half_precision_is_read(tmp_path):
         values = TensorFile(tmp_path / name).read("x")
         assert values.dtype == "float32"
         np.testing.assert_array_equal(values, data)
+
+
+@pytest.mark.one_backend
+def test_a_log_is_cut_at_the_first_line_that_matches(tmp_path):
+    path = tmp_path / "log"
+    files.cut(path, "1,")  # not there
+    assert not path.exists()
+    path.write_text("head\n1,a\n10,b\n2,c\n")
+    files.cut(path, "3,")
+    assert path.read_text() == "head\n1,a\n10,b\n2,c\n"
+    files.cut(path, r"10\b")
+    assert path.read_text() == "head\n1,a\n"
+    files.cut(path, "")
+    assert path.read_text() == ""

@@ -1,5 +1,7 @@
 """The smallest multimodal autoencoder of transformers, and what it answers."""
 
+import numpy as np
+
 from transformers_models import random_model
 
 # Fourier bands, patches of images and their channels are fixed in their class.
@@ -23,6 +25,17 @@ BASE = {
 def multimodal_model(**options):
     """A random model."""
     return random_model("PerceiverForMultimodalAutoencoding", {**BASE, **options}, std=0.2)
+
+
+def inputs_and_points(model, rng):
+    """Image and sound for two examples, and some points to ask for."""
+    _, *size = model.config.output_shape
+    inputs = {
+        "image": rng.normal(size=(2, *size, 3)).astype("float32"),
+        "audio": rng.normal(size=(2, 12, 1)).astype("float32"),
+    }
+    points = {"image": np.arange(3, 40, 5), "audio": np.array([0, 3])}
+    return inputs, points
 
 
 def their_outputs(model, inputs, points):

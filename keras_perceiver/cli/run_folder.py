@@ -14,7 +14,7 @@ import yaml
 from keras_perceiver import export, presets, visualization
 from keras_perceiver.cli.overview import devices
 from keras_perceiver.files import atomic_files, write_json
-from keras_perceiver.training.resumable import CHECKPOINTS, HISTORY
+from keras_perceiver.training.resumable import CHECKPOINTS, HISTORY, alone
 
 CONFIG, RUN, BEST = "config.yaml", "run.json", "best_preset"
 # Options that another run than the one that is resumed may have: the state of the
@@ -66,9 +66,10 @@ def make(path, config, seed, resume):
         resume: keep the state of the training that is there.
     """
     folder = pathlib.Path(path)
-    if not resume:
-        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
-        shutil.rmtree(folder / BEST, ignore_errors=True)
+    if not resume and folder.is_dir():
+        with alone(folder):
+            shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+            shutil.rmtree(folder / BEST, ignore_errors=True)
     with atomic_files(folder) as fresh:
         (pathlib.Path(fresh) / CONFIG).write_text(config)
         write_json(pathlib.Path(fresh) / RUN, _circumstances(seed))

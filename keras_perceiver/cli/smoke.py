@@ -22,6 +22,18 @@ TRAINING = {
     "model.preset": None,
     "model.load_weights": False,
 }
+# What is small of every encoder.
+ENCODER = {
+    "num_latents": 8,
+    "latent_channels": 32,
+    "num_blocks": 1,
+    "num_cross_attentions": 1,
+    "layers_per_block": 1,
+    "cross_attention.qk_channels": 32,
+    "cross_attention.v_channels": 32,
+    "self_attention.qk_channels": 32,
+    "self_attention.v_channels": 32,
+}
 
 
 def smoke(task, argv, default_output):

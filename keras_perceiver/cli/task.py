@@ -14,6 +14,7 @@ from keras_perceiver.cli.models import (
     refuse,
 )
 from keras_perceiver.cli.options import OPEN, REQUIRED, option_class, values
+from keras_perceiver.cli.smoke import ENCODER
 from keras_perceiver.data import batches
 
 PRESET_HELP = (
@@ -21,18 +22,6 @@ PRESET_HELP = (
     "or run. It sets the defaults of the other model options."
 )
 PARTS = ("encoder", "preprocessor")
-# What `fit --smoke` makes of an encoder.
-SMOKE_ENCODER = {
-    "num_latents": 8,
-    "latent_channels": 32,
-    "num_blocks": 1,
-    "num_cross_attentions": 1,
-    "layers_per_block": 1,
-    "cross_attention.qk_channels": 32,
-    "cross_attention.v_channels": 32,
-    "self_attention.qk_channels": 32,
-    "self_attention.v_channels": 32,
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -237,11 +226,18 @@ class EncoderTask(Task):
 
     Attributes:
         encoder_sources: classes that the options of the encoder come from.
+        smoke_encoder: its options for `fit --smoke`, beside those of every encoder.
     """
+
+    smoke_encoder = {}
 
     def part_options(self):  # noqa: D102 (inherited)
         encoder = {"encoder": (self.encoder_options(), REQUIRED, "What reads the input.")}
         return encoder | super().part_options()
+
+    def smoke(self, output):  # noqa: D102 (inherited)
+        encoder = {**ENCODER, **self.smoke_encoder}
+        return {f"model.encoder.{name}": value for name, value in encoder.items()}
 
     def encoder_options(self):
         """Dataclass of what `--model.encoder.` takes."""

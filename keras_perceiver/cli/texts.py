@@ -7,7 +7,7 @@ import tempfile
 from keras_perceiver.cli.options import option_class, values
 from keras_perceiver.cli.sequences import SequenceTask, TokenTask
 from keras_perceiver.cli.sources import Texts
-from keras_perceiver.cli.task import SMOKE_ENCODER, EncoderTask
+from keras_perceiver.cli.task import EncoderTask
 from keras_perceiver.data import tokens
 from keras_perceiver.data.text import decode_utf8
 from keras_perceiver.data.token_ids import text_of
@@ -76,15 +76,15 @@ class TextEncoderTask(TextTask, EncoderTask):
         """Rows of a corpus and texts of a table alike are what the model sees, no more."""
         return {**super().preprocessor_options, "defaults": {"add_special_tokens": False}}
 
+    smoke_encoder = {"input_channels": 32, "vocab_size": None, "max_length": 64}
+
     def smoke(self, output):  # noqa: D102 (inherited)
-        encoder = {**SMOKE_ENCODER, "input_channels": 32, "vocab_size": None}
         return {
+            **super().smoke(output),
             "tokenizer": "bytes",
-            "model.encoder.max_length": 64,
             "model.preprocessor.max_length": None,
             "model.cross_attention.qk_channels": 32,
             "model.cross_attention.v_channels": 32,
-            **{f"model.encoder.{name}": value for name, value in encoder.items()},
         }
 
     def parts(self, chosen, origin, labels=None):

@@ -17,7 +17,7 @@ from keras_perceiver.cli.schedules import FUNCTIONS, Schedule
 from keras_perceiver.cli.smoke import HELP, smoke
 from keras_perceiver.cli.trainer import Trainer
 from keras_perceiver.data.pipeline import read_ahead
-from keras_perceiver.training.resumable import HISTORY
+from keras_perceiver.training.resumable import HISTORY, total_steps
 
 
 def fit(argv):
@@ -36,7 +36,10 @@ def fit(argv):
     parser = _parser(command, task, argv)
     options = parser.options(argv)
     with user_errors():
-        config = parser.dump(options)
+        # What is done with a folder that is there is no part of a run.
+        described = options.clone()
+        described.overwrite = described.resume = False
+        config = parser.dump(described)
         chosen = parser.instantiate(options)
         run_folder.check(chosen.output, chosen.overwrite, chosen.resume, config)
     with chosen.trainer.scope():
@@ -58,7 +61,7 @@ def _train(command, task, chosen, config):
         steps = trainer.steps_per_epoch(steps)
         callbacks = task.callbacks(model, chosen, chosen.output)
         model.compile(
-            _optimizer(chosen, trainer.total_steps(steps, chosen.epochs)),
+            _optimizer(chosen, total_steps(steps, chosen.epochs, trainer.max_steps)),
             jit_compile=chosen.jit_compile,
             **task.chosen_compile_options(chosen, model),
         )

@@ -60,8 +60,3 @@ class Trainer:
     def steps_per_epoch(self, steps):
         """Batches of an epoch, of so many that there are."""
         return min(steps, self.limit_train_batches or steps)
-
-    def total_steps(self, steps_per_epoch, epochs):
-        """Steps of the whole training."""
-        steps = steps_per_epoch * epochs
-        return min(steps, self.max_steps or steps)

@@ -1,12 +1,11 @@
 """Arrays in files one after the other: written whole or not at all, mapped into memory."""
 
-import hashlib
 import os
 from collections.abc import Sequence
 
 import numpy as np
 
-from keras_perceiver.files import atomic_folder, read_json, write_json
+from keras_perceiver.files import atomic_folder, read_json, sha256, write_json
 
 TOKENS, MANIFEST = "tokens.npy", "manifest.json"
 
@@ -98,14 +97,14 @@ def write_shard(folder, pieces, dtype):
             # numpy leaves room in the header for the length to grow.
             file.seek(0)
             _write_header(file, dtype, count)
-        write_json(os.path.join(fresh, MANIFEST), {"sha256": _digest(path)})
+        write_json(os.path.join(fresh, MANIFEST), {"sha256": sha256(path)})
 
 
 def is_sound(folder):
     """Whether a shard is there, byte for byte what was written."""
     try:
         manifest = read_json(os.path.join(folder, MANIFEST))
-        return manifest.get("sha256") == _digest(os.path.join(folder, TOKENS))
+        return manifest.get("sha256") == sha256(os.path.join(folder, TOKENS))
     except (ValueError, OSError):
         return False
 
@@ -115,8 +114,3 @@ def _write_header(file, dtype, count):
     np.lib.format.write_array_header_1_0(
         file, {"descr": descr, "fortran_order": False, "shape": (count,)}
     )
-
-
-def _digest(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -3,11 +3,11 @@
 import contextlib
 import csv
 import os
-import re
 
 import keras
 
 from keras_perceiver import presets
+from keras_perceiver.files import cut
 from keras_perceiver.training.events import EventFile
 
 SAMPLES = "samples.txt"
@@ -37,9 +37,9 @@ class Samples(keras.callbacks.Callback):
         os.makedirs(self.folder, exist_ok=True)
         scores = "".join(f", {name} {value:.4f}" for name, value in (logs or {}).items())
         path = os.path.join(self.folder, SAMPLES)
-        kept = _before(path, f"epoch {epoch + 1}") if epoch else ""
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(kept)
+        # What a run that is resumed shows again; at the start, all that is there.
+        cut(path, rf"epoch {epoch + 1}\b" if epoch else "")
+        with open(path, "a", encoding="utf-8") as file:
             file.write("\n".join([f"epoch {epoch + 1}{scores}", *lines]) + "\n\n")
         # Four spaces: Markdown shows the text as it stands.
         self._events.text(self.TAG, "\n".join(f"    {line}" for line in lines), epoch)
@@ -188,14 +188,6 @@ def _averages(model):
     yield
     if averages:
         swap.on_test_end()
-
-
-def _before(path, heading):
-    """What stands in a file of samples before an epoch, which a resumed run repeats."""
-    if not os.path.isfile(path):
-        return ""
-    with open(path, encoding="utf-8") as file:
-        return re.split(rf"^{heading}\b", file.read(), maxsplit=1, flags=re.M)[0]
 
 
 def printable(text):

@@ -1,6 +1,5 @@
 """The state of a training on disk: what a killed process needs to go on bit for bit."""
 
-import hashlib
 import os
 import re
 import shutil
@@ -10,7 +9,13 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from keras_perceiver import processes
-from keras_perceiver.files import atomic_folder, read_json, write_json, write_tensors
+from keras_perceiver.files import (
+    atomic_folder,
+    read_json,
+    sha256,
+    write_json,
+    write_tensors,
+)
 
 STATE, PROGRESS = "state.safetensors", "progress.json"
 GENERATIONS = 2
@@ -64,7 +69,7 @@ class Checkpoints:
             write_tensors(path, {f"{i:06}": value for i, value in enumerate(values)})
             form = {
                 "variables": [name for name, _ in variables],
-                "sha256": _digest(path),
+                "sha256": sha256(path),
                 "progress": progress,
             }
             write_json(os.path.join(fresh, PROGRESS), form)
@@ -140,7 +145,7 @@ def _check_finite(names, values, step):
 def _read(path):
     form = read_json(os.path.join(path, PROGRESS))
     state = os.path.join(path, STATE)
-    if form["sha256"] != _digest(state):
+    if form["sha256"] != sha256(state):
         raise ValueError(f"{STATE} is not what was written")
     tensors = load_file(state)
     return form["variables"], [tensors[key] for key in sorted(tensors)], form["progress"]
@@ -166,8 +171,3 @@ def _set(model, names, values, path):
     for (_, variable), value in zip(variables, values, strict=False):
         variable.assign(value)
     return len(kept)
-
-
-def _digest(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

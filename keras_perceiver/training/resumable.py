@@ -1,8 +1,6 @@
 """`fit` that survives: killed at any moment, it goes on as if nothing had happened."""
 
 import contextlib
-import csv
-import math
 import os
 import sys
 
@@ -10,6 +8,7 @@ import keras
 
 from keras_perceiver import processes
 from keras_perceiver.data.pipeline import read_ahead
+from keras_perceiver.files import cut
 from keras_perceiver.training.checkpoints import Checkpoints, StateError
 from keras_perceiver.training.saver import Saver
 
@@ -58,7 +57,7 @@ def resumable_fit(
         StateError: states of another model or optimizer, broken ones, or such as are
             not to be resumed; another process that trains in the folder.
         NotFiniteError: a loss or weights that are not finite.
-        InterruptedTraining: a signal came, and the state is saved.
+        InterruptedTraining: a signal came; the state is saved, if it can be written.
 
     Example:
     ```python
@@ -70,7 +69,7 @@ def resumable_fit(
     checkpoints = Checkpoints(os.path.join(folder, CHECKPOINTS))
     history = os.path.join(folder, HISTORY)
     os.makedirs(folder, exist_ok=True)
-    with _alone(folder):
+    with alone(folder):
         if checkpoints.steps() and not resume:
             raise StateError(
                 "`folder` must have no states of a training: `resume=True` goes on with "
@@ -83,8 +82,9 @@ def resumable_fit(
         done = progress["step"]
         # An epoch counts when it was judged: its last step alone is not enough.
         epoch = max(0, done - 1) // steps_per_epoch
-        _trim(history, epoch)
-        total = min(steps_per_epoch * epochs, max_steps or math.inf)
+        # The header stays only where other epochs do: metrics may be others.
+        cut(history, f"{epoch}," if epoch else "")
+        total = total_steps(steps_per_epoch, epochs, max_steps)
         averages = getattr(model.optimizer, "use_ema", False)
         saver = Saver(checkpoints, batches, steps_per_epoch, total, save_every)
         callbacks = [
@@ -126,7 +126,7 @@ def resumable_fit(
 
 
 @contextlib.contextmanager
-def _alone(folder):
+def alone(folder):
     """No other process trains in a folder: it would remove states of this one."""
     if processes.several():
         yield  # They train together.
@@ -144,6 +144,12 @@ def _alone(folder):
         yield
     finally:
         os.close(handle)  # and with it the lock, as when the process is killed
+
+
+def total_steps(steps_per_epoch, epochs, max_steps=None):
+    """Steps of a whole training."""
+    steps = steps_per_epoch * epochs
+    return min(steps, max_steps or steps)
 
 
 def _stretch(done, epoch, total, steps_per_epoch, epochs):
@@ -185,17 +191,3 @@ def _judge(model, validation, callbacks, epoch, logs):
         logs = {**logs, **{f"val_{name}": score for name, score in scores.items()}}
     every.on_epoch_end(epoch, logs)
     every.on_train_end()
-
-
-def _trim(path, epoch):
-    """Remove the rows of a history from an epoch on."""
-    if not os.path.isfile(path):
-        return
-    if epoch == 0:
-        os.remove(path)
-        return
-    with open(path, newline="") as file:
-        header, *rows = csv.reader(file)
-    rows = [row for row in rows if int(row[0]) < epoch]
-    with open(path, "w", newline="") as file:
-        csv.writer(file).writerows([header, *rows])

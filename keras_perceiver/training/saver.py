@@ -13,7 +13,7 @@ from keras_perceiver.training.checkpoints import NotFiniteError
 
 
 class InterruptedTraining(Exception):
-    """SIGTERM or Ctrl-C: the state is saved, training ends.
+    """SIGTERM or Ctrl-C: training ends, its state is saved if it can be written.
 
     Attributes:
         signal: its number.
@@ -102,7 +102,7 @@ class Saver(keras.callbacks.Callback):
         except NotFiniteError as error:
             raise NotFiniteError(f"{error}. {self._last_good()}") from None
         except OSError as error:  # A full disk may have room again later.
-            print(f"\nstate not saved: {error}. Training goes on.", file=sys.stderr)
+            print(f"\nstate not saved: {error}", file=sys.stderr)
 
     def _stop(self, loss):
         inputs = keras.tree.flatten(self.batches[self.step - 1])

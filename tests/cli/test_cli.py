@@ -8,15 +8,12 @@ import numpy as np
 import pytest
 
 import keras_perceiver as kp
-from command_line import EVERY_RUN, files
+from command_line import EVERY_RUN, TINY, files
 from keras_perceiver.cli import main
 
 FIT = ["fit", "image-classifier"]
-TINY = [
-    "--model.encoder.num_latents=2",
-    "--model.encoder.latent_channels=8",
-    "--model.encoder.num_bands=2",
-    "--model.encoder.layers_per_block=1",
+FAST = [
+    *TINY,
     "--epochs=1",
     "--batch_size=256",
     "--verbose=0",
@@ -37,7 +34,7 @@ def run(tmp_path_factory):
         "--augmentation.shift=1",
         "--model.encoder.self_attention.num_heads=4",
     ]
-    assert main([*FIT, *TINY, *options, f"--output={folder}"]) == 0
+    assert main([*FIT, *FAST, *options, f"--output={folder}"]) == 0
     return folder
 
 
@@ -133,22 +130,25 @@ def test_print_config_shows_a_presets_architecture(capsys):
 
 
 WRONG = [
-    ([*FIT, *TINY, "--data.sed=3"], "--data: option 'sed' is not accepted"),
-    ([*FIT, *TINY, "--data=foo"], "--data: unknown name 'foo'; expected one of digits"),
-    ([*FIT, *TINY, "--optimizer=Adm"], "--optimizer: unknown name 'Adm'"),
-    ([*FIT, *TINY, "--optimizer.lr=3"], "--optimizer: option 'lr' is not accepted"),
-    ([*FIT, *TINY, "--model.encoder.num_latents=x"], "--model.encoder.num_latents: .* x"),
-    ([*FIT, *TINY, "--foo=1"], "--foo=1"),
-    ([*FIT, *TINY, "--epochs=0"], "--epochs: .*0"),
-    ([*FIT, *TINY, "--model.head=foo"], "`head` must be .* head='foo'"),
-    ([*FIT, *TINY, "--model.num_classes=3"], "--model.num_classes must be 10.*Received: 3"),
-    ([*FIT, *TINY, "--model.load_weights=true"], "--model.load_weights needs"),
-    ([*FIT, *TINY, "--model.preset=nope"], "'nope'"),
-    ([*FIT, *TINY, "--config=/nope.yaml"], "/nope.yaml"),
-    ([*FIT, *TINY, "--data=image_folder", "--data.path=/nope"], "path=/nope"),
-    ([*FIT, *TINY, "--batch_size=2000"], "`batch_size` .* batch_size=2000"),
-    ([*FIT, *TINY, "--lr_schedule.warmup_steps=-1"], "warmup_steps=-1"),
-    ([*FIT, *TINY, "--augmentation.shift=-1"], "`shift` .* shift=-1"),
+    ([*FIT, *FAST, "--data.sed=3"], "--data: option 'sed' is not accepted"),
+    ([*FIT, *FAST, "--data=foo"], "--data: unknown name 'foo'; expected one of digits"),
+    ([*FIT, *FAST, "--optimizer=Adm"], "--optimizer: unknown name 'Adm'"),
+    ([*FIT, *FAST, "--optimizer.lr=3"], "--optimizer: option 'lr' is not accepted"),
+    ([*FIT, *FAST, "--model.encoder.num_latents=x"], "--model.encoder.num_latents: .* x"),
+    ([*FIT, *FAST, "--foo=1"], "--foo=1"),
+    ([*FIT, *FAST, "--epochs=0"], "--epochs: .*0"),
+    ([*FIT, *FAST, "--model.head=foo"], "`head` must be .* head='foo'"),
+    (
+        [*FIT, *FAST, "--model.num_classes=3"],
+        "--model.num_classes must be 10.*Received: 3",
+    ),
+    ([*FIT, *FAST, "--model.load_weights=true"], "--model.load_weights needs"),
+    ([*FIT, *FAST, "--model.preset=nope"], "'nope'"),
+    ([*FIT, *FAST, "--config=/nope.yaml"], "/nope.yaml"),
+    ([*FIT, *FAST, "--data=image_folder", "--data.path=/nope"], "path=/nope"),
+    ([*FIT, *FAST, "--batch_size=2000"], "`batch_size` .* batch_size=2000"),
+    ([*FIT, *FAST, "--lr_schedule.warmup_steps=-1"], "warmup_steps=-1"),
+    ([*FIT, *FAST, "--augmentation.shift=-1"], "`shift` .* shift=-1"),
     ([*FIT], "required: --model.encoder.num_latents, --model.encoder.latent_channels"),
     (["fit", "essay"], "fit needs a task: causal-lm, .* Received: essay"),
     (["fly"], "unknown command 'fly'; expected one of fit"),
@@ -178,7 +178,7 @@ def test_an_output_folder_that_cannot_be_written_is_refused_before_training(
     file = tmp_path / "file"
     file.write_text("in the way")
     for output, words in ((file / "run", "file"), (tmp_path, "--overwrite=true")):
-        assert main([*FIT, *TINY, f"--output={output}"]) == 2
+        assert main([*FIT, *FAST, f"--output={output}"]) == 2
         error = capsys.readouterr().err
         assert words in error and error.count("\n") == 1
     assert file.read_text() == "in the way"
@@ -202,7 +202,7 @@ def test_as_a_program_without_traceback_and_with_a_quick_help():
             [sys.executable, "-c", code, *argv], capture_output=True, text=True
         )
 
-    wrong = program(*FIT, *TINY, "--optimizer.lr=1e-3")
+    wrong = program(*FIT, *FAST, "--optimizer.lr=1e-3")
     assert wrong.returncode == 2 and wrong.stdout == ""
     assert wrong.stderr == "keras-perceiver: --optimizer: option 'lr' is not accepted\n"
     quick = "import sys; from keras_perceiver.cli import main; main(['--help']); "

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,17 +12,14 @@ import pytest
 from safetensors.numpy import load_file
 
 import keras_perceiver as kp
-from command_line import assert_refused, run
+from command_line import TINY, assert_refused, run
 from keras_perceiver.cli import main
 
 # Dropout, shuffled and augmented data, a schedule: all that must go on where it was.
 FIT = [
     "fit",
     "image-classifier",
-    "--model.encoder.num_latents=2",
-    "--model.encoder.latent_channels=8",
-    "--model.encoder.num_bands=2",
-    "--model.encoder.layers_per_block=1",
+    *TINY,
     "--model.encoder.self_attention.dropout=0.2",
     "--augmentation.shift=1",
     "--lr_schedule.warmup_steps=2",
@@ -32,29 +30,23 @@ FIT = [
 ]
 # A process that gets a signal before the end of a step, or while it writes a state.
 PROGRAM = """
-import os, sys
+import itertools, os, sys
 from keras_perceiver.cli import main
 from keras_perceiver.training import checkpoints
 from keras_perceiver.training.saver import Saver
 
-def signalled(function, step, number):
+def signalled(function, call, number):
+    calls = itertools.count(1)
+
     def wrapped(*args, **kwargs):
-        if getattr(args[0], "step", len(writes)) == step:
+        if next(calls) == call:
             os.kill(os.getpid(), number)
         return function(*args, **kwargs)
     return wrapped
 
-place, step, number = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-writes = []
-if place == "step":
-    batch_end = Saver.on_train_batch_end
-    Saver.on_train_batch_end = signalled(batch_end, step, number)
-else:
-    def write(path, value):
-        writes.append(path)
-        return original(path, value)
-    original = signalled(checkpoints.write_json, step, number)
-    checkpoints.write_json = write
+places = {"step": (Saver, "on_train_batch_end"), "write": (checkpoints, "write_json")}
+owner, name = places[sys.argv[1]]
+setattr(owner, name, signalled(getattr(owner, name), *map(int, sys.argv[2:4])))
 sys.exit(main(sys.argv[4:]))
 """
 
@@ -78,9 +70,9 @@ def uninterrupted(tmp_path_factory, no_export):
     return folder
 
 
-def killed(folder, place, step, number):
+def killed(folder, place, call, number):
     """Exit code and standard error of a process that got a signal."""
-    command = [sys.executable, "-c", PROGRAM, place, str(step), str(int(number))]
+    command = [sys.executable, "-c", PROGRAM, place, str(call), str(int(number))]
     done = subprocess.run(
         [*command, *FIT, f"--output={folder}"], capture_output=True, text=True
     )
@@ -99,20 +91,20 @@ def assert_equal_runs(one, other):
 
 
 @pytest.mark.parametrize(
-    ("place", "step", "number", "code"),
+    ("place", "call", "number", "code"),
     [
-        # After so many steps, before the state of the next one is written.
-        ("step", 7, signal.SIGKILL, -signal.SIGKILL),
+        # After the step of that number, before its state is written.
+        ("step", 8, signal.SIGKILL, -signal.SIGKILL),
         # While the third state is written.
         ("write", 3, signal.SIGKILL, -signal.SIGKILL),
-        ("step", 6, signal.SIGTERM, 128 + signal.SIGTERM),
+        ("step", 7, signal.SIGTERM, 128 + signal.SIGTERM),
     ],
 )
 def test_a_killed_run_resumes_bit_for_bit(
-    uninterrupted, tmp_path, place, step, number, code
+    uninterrupted, tmp_path, place, call, number, code
 ):
     folder = tmp_path / "run"
-    returned, errors = killed(folder, place, step, number)
+    returned, errors = killed(folder, place, call, number)
     assert returned == code, errors
     assert not (folder / "preset").exists()
     if number == signal.SIGTERM:
@@ -121,6 +113,15 @@ def test_a_killed_run_resumes_bit_for_bit(
         assert states == ["step_000000006", "step_000000007"]
     run([*FIT, f"--output={folder}", "--resume"])
     assert_equal_runs(uninterrupted, folder)
+
+
+@pytest.mark.one_backend
+def test_the_command_that_goes_on_is_the_one_that_is_printed(tmp_path, no_export):
+    options = [*FIT, f"--output={tmp_path}", "--epochs=1", "--steps_per_epoch=3"]
+    printed = run([*options, "--overwrite=true"])
+    command = re.search(r"to train on: keras-perceiver (.*)", printed)[1]
+    run([*command.split(), "--verbose=0"])
+    assert (tmp_path / "history.csv").read_text().count("\n") == 3  # header, two epochs
 
 
 @pytest.mark.one_backend

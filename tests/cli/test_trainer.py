@@ -6,15 +6,12 @@ import keras
 import pytest
 
 import keras_perceiver as kp
-from command_line import assert_refused, run
+from command_line import TINY, assert_refused, run
 
 FIT = [
     "fit",
     "image-classifier",
-    "--model.encoder.num_latents=2",
-    "--model.encoder.latent_channels=8",
-    "--model.encoder.num_bands=2",
-    "--model.encoder.layers_per_block=1",
+    *TINY,
     "--batch_size=32",
     "--verbose=0",
 ]

@@ -9,7 +9,12 @@ import contract
 import keras_perceiver as kp
 from keras_perceiver.layers import AttentionSpec
 from tolerances import PARITY
-from transformers_multimodal import BASE, multimodal_model, their_outputs
+from transformers_multimodal import (
+    BASE,
+    inputs_and_points,
+    multimodal_model,
+    their_outputs,
+)
 
 VARIANTS = {
     "plain": {},
@@ -36,12 +41,7 @@ def test_chunks_there_and_back(tmp_path, rng, variant):
     from transformers import PerceiverForMultimodalAutoencoding
 
     model = theirs(tmp_path / "theirs", **VARIANTS[variant])
-    _, *size = model.config.output_shape
-    inputs = {
-        "image": rng.normal(size=(2, *size, 3)).astype("float32"),
-        "audio": rng.normal(size=(2, 12, 1)).astype("float32"),
-    }
-    points = {"image": np.arange(3, 40, 5), "audio": np.array([0, 3])}
+    inputs, points = inputs_and_points(model, rng)
     expected = their_outputs(model, inputs, points)
     assert all(np.abs(x).max() > 0.1 for x in expected.values())
 

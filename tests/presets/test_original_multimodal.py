@@ -10,7 +10,7 @@ import keras_perceiver as kp
 from keras_perceiver.presets.catalogue import ARCHITECTURES
 from keras_perceiver.presets.form import to_form
 from tolerances import PARITY
-from transformers_multimodal import multimodal_model, their_outputs
+from transformers_multimodal import inputs_and_points, multimodal_model, their_outputs
 
 NAME = "perceiver_io_multimodal"
 TABLE = "trainable_position_encoding/pos_embs"
@@ -93,12 +93,7 @@ def test_outputs_are_those_of_the_original(tmp_path, monkeypatch, rng):
     monkeypatch.setitem(ARCHITECTURES, NAME, small)
 
     ours = kp.presets.from_haiku(tmp_path / "original.npz", NAME)
-    _, *size = model.config.output_shape
-    inputs = {
-        "image": rng.normal(size=(2, *size, 3)).astype("float32"),
-        "audio": rng.normal(size=(2, 12, 1)).astype("float32"),
-    }
-    points = {"image": np.arange(3, 40, 5), "audio": np.array([0, 3])}
+    inputs, points = inputs_and_points(model, rng)
     expected = their_outputs(model, inputs, points)
     asked = {f"{name}_points": np.tile(x, (2, 1)) for name, x in points.items()}
     for name, x in ours({**inputs, **asked}).items():

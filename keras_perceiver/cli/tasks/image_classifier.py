@@ -5,7 +5,7 @@ import keras
 from keras_perceiver import visualization
 from keras_perceiver.cli.options import values
 from keras_perceiver.cli.sources import Images
-from keras_perceiver.cli.task import SMOKE_ENCODER, ClassifierTask
+from keras_perceiver.cli.task import ClassifierTask
 from keras_perceiver.data import Augmentation
 from keras_perceiver.layers import PerceiverEncoder
 from keras_perceiver.models import ImageClassifier, ImageEncoder
@@ -32,14 +32,20 @@ class ImageClassifierTask(ClassifierTask):
             help="Part of a label that is spread over all classes, in training.",
         )
 
+    smoke_encoder = {
+        "image_shape": [28, 28, 1],
+        "num_bands": 4,
+        "max_resolution": None,
+        "stem": None,
+        "positions": None,
+    }
+
     def smoke(self, output):  # noqa: D102 (inherited)
-        encoder = {**SMOKE_ENCODER, "image_shape": [28, 28, 1], "num_bands": 4}
-        encoder |= {"max_resolution": None, "stem": None, "positions": None}
         grey = {"mean": 0.5, "std": 0.5, "crop": None}
         return {
+            **super().smoke(output),
             "data": "digits",
             "augmentation.rand_augment": 0,
-            **{f"model.encoder.{name}": value for name, value in encoder.items()},
             **{f"model.preprocessor.{name}": value for name, value in grey.items()},
         }
 

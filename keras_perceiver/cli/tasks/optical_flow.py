@@ -4,7 +4,7 @@ import numpy as np
 
 from keras_perceiver.cli.options import documented, option_class, values
 from keras_perceiver.cli.sources import MovingFrames
-from keras_perceiver.cli.task import SMOKE_ENCODER, EncoderTask, Training
+from keras_perceiver.cli.task import EncoderTask, Training
 from keras_perceiver.data import flow_batches
 from keras_perceiver.layers import PerceiverEncoder
 from keras_perceiver.models import OpticalFlow, OpticalFlowEncoder
@@ -30,10 +30,11 @@ class OpticalFlowTask(EncoderTask):
         shape = (tuple[int, int] | None, None, f"{text}. None: those of the data's first.")
         return option_class("EncoderOptions", *self.encoder_sources, image_shape=shape)
 
+    smoke_encoder = {"image_shape": None}
+
     def smoke(self, output):  # noqa: D102 (inherited)
-        sizes = {"data": "moved_photographs", "data.size": [24, 24]}
-        encoder = {**SMOKE_ENCODER, "image_shape": None}
-        return sizes | {f"model.encoder.{name}": value for name, value in encoder.items()}
+        data = {"data": "moved_photographs", "data.size": [24, 24]}
+        return super().smoke(output) | data
 
     def model(self, chosen):  # noqa: D102 (inherited)
         options = values(chosen.model.encoder)
