@@ -12,6 +12,7 @@ import importlib
 import json
 import sys
 import tempfile
+from concurrent import futures
 
 import harness
 from arms import OURS, arms
@@ -36,23 +37,29 @@ COLUMNS = (
 
 def run(benchmark, job, names, options):
     """Results of the arms called `names` on one job, a list of dictionaries."""
-    results, workers = {}, {}
+    results, workers, building = {}, {}, {}
     try:
-        for name in names:
-            result = results[name] = {"job": job.name, "arm": name}
-            if name in job.left_out:
-                result["left_out"] = job.left_out[name]
-                continue
-            worker = harness.Worker(name, arms(benchmark)[name][1])
-            what = {"benchmark": benchmark, "job": job.name, "arm": name}
+        with futures.ThreadPoolExecutor() as pool:
+            for name in names:
+                result = results[name] = {"job": job.name, "arm": name}
+                if name in job.left_out:
+                    result["left_out"] = job.left_out[name]
+                    continue
+                workers[name] = harness.Worker(name, arms(benchmark)[name][1])
+                what = {"benchmark": benchmark, "job": job.name, "arm": name}
+                building[name] = pool.submit(
+                    workers[name].ask, "build", **what, quick=options.quick
+                )
+        for name, built in building.items():
+            result = results[name]
             try:
-                result |= worker.ask("build", **what, quick=options.quick)
-                result |= worker.ask("first", timeout=options.compile_timeout)
+                result |= built.result()
+                result |= workers[name].ask("first", timeout=options.compile_timeout)
             except harness.WorkerFailed as failure:
+                workers.pop(name).close()
                 result["failed"] = str(failure)
                 print(failure, file=sys.stderr)
                 continue
-            workers[name] = worker
             print(f"{job.name}: {name} after {result['first_s']:.2f} s", file=sys.stderr)
         times = harness.measure(list(workers.values()), options.rounds, options.warmup)
         for name, worker in workers.items():
@@ -61,15 +68,15 @@ def run(benchmark, job, names, options):
         # Only now: counting and comparing change weights, threads and memory.
         for name, worker in workers.items():
             results[name] |= worker.ask("flops")
-        check_same_function(workers, results, job.tolerance)
+        compare_functions(workers, results)
     finally:
         for worker in workers.values():
             worker.close()
     return list(results.values())
 
 
-def check_same_function(workers, results, tolerance):
-    """Our weights in the plain reference must give our logits, or our tokens."""
+def compare_functions(workers, results):
+    """How far our logits, or tokens, are from those of our weights in the reference."""
     if "reference" not in workers:
         return
     for name in OURS:
@@ -81,8 +88,13 @@ def check_same_function(workers, results, tolerance):
             answer = workers["reference"].ask("compare", path=path)
         results[name]["logits_difference"] = answer["difference"]
         results[name]["logits_size"] = answer["size"]
-        if not answer["difference"] < tolerance:
-            raise SystemExit(f"{name} and the reference compute other outputs: {answer}")
+
+
+def check_same_function(results, tolerance):
+    """Ours and the plain reference must give the same outputs."""
+    for r in results:
+        if not r.get("logits_difference", 0) < tolerance:
+            raise SystemExit(f"{r['arm']} and the reference compute other outputs: {r}")
 
 
 def table(results, job):
@@ -90,7 +102,8 @@ def table(results, job):
     base = next((r for r in results if r["arm"] == "reference" and "median_s" in r), None)
     # Of texts: those that are generated, or those that are read.
     tokens = job.batch * (job.new_tokens or job.length or 0)
-    columns = (*COLUMNS, *(("MFU",) if any("mfu" in r for r in results) else ()))
+    on_device = any("mfu" in r for r in results)
+    columns = (*COLUMNS, *(("device MB", "MFU") if on_device else ()))
     rows = [columns, ["---"] * len(columns)]
     for r in results:
         if "median_s" not in r:
@@ -115,7 +128,7 @@ def table(results, job):
                 f"{r['peak_over_built_mb']:.0f}",
                 f"{flops / 1e9:.1f}" if flops else "-",
                 f"{tokens / r['median_s']:.1f}" if tokens else "-",
-                *([f"{r['mfu']:.1%}"] if "mfu" in r else []),
+                *([f"{r['device_mb']:.0f}", f"{r['mfu']:.1%}"] if on_device else []),
             ]
         )
     return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in rows)
@@ -169,3 +182,4 @@ def main(benchmark, rounds=15, warmup=2, peak_tflops=None):
         else:
             print(lines, end="")
         print(f"\n{name}\n\n{table(results, job)}", flush=True)
+        check_same_function(results, job.tolerance)

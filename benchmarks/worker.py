@@ -21,6 +21,16 @@ def reset_peak():
         file.write("5")
 
 
+def device_peak_mb():
+    """The most memory of a GPU that this process held in arrays, in MB; 0 without."""
+    if "torch" in sys.modules and sys.modules["torch"].cuda.is_available():
+        return sys.modules["torch"].cuda.max_memory_allocated() / 1e6
+    if "jax" in sys.modules:
+        statistics = sys.modules["jax"].local_devices()[0].memory_stats() or {}
+        return statistics.get("peak_bytes_in_use", 0) / 1e6
+    return 0
+
+
 class Server:
     def build(self, benchmark, job, arm, quick):
         from arms import arms
@@ -58,6 +68,7 @@ class Server:
             "peak_mb": peak,
             "peak_over_built_mb": peak - self.built_mb,
             "peak_with_first_mb": max(self.compile_peak_mb, peak),
+            "device_mb": device_peak_mb(),
         }
 
     def flops(self):

@@ -6,7 +6,7 @@ from keras_perceiver.layers.blocks import LatentCrossAttention
 from keras_perceiver.layers.configured import Configured
 from keras_perceiver.layers.residual import in_chunks
 from keras_perceiver.layers.spec import AttentionSpec, check_positive
-from keras_perceiver.ops.chunks import SCORES_BUDGET, chunk_length, scores_bytes
+from keras_perceiver.ops.chunks import chunk_length, scores_bytes, scores_fit
 from keras_perceiver.ops.masks import attention_bias_mask, implicit_mask, zero_masked
 from keras_perceiver.ops.norm import normalize
 
@@ -102,14 +102,12 @@ class PerceiverDecoder(Configured, keras.layers.Layer):
     def _queries_at_once(self, queries_shape, latents_shape):
         """Queries per chunk, or None for all; unknown sizes count as 1."""
         length = queries_shape[1]
-        per_query = scores_bytes(
-            latents_shape[0], self.cross_attention.num_heads, latents_shape[1]
-        )
+        sizes = (latents_shape[0], self.cross_attention.num_heads, latents_shape[1])
         if self.chunk_size is not None or not isinstance(length, int):
             return self.chunk_size
-        if length * per_query <= SCORES_BUDGET:
+        if scores_fit(*sizes, length):
             return None
-        return chunk_length(length, per_query)
+        return chunk_length(length, scores_bytes(*sizes))
 
     def compute_output_spec(
         self, queries, latents, return_attention_scores=False, training=None

@@ -26,8 +26,8 @@ class TokenEmbedding(keras.layers.ReversibleEmbedding):
         """Ids `[B, S]` to vectors `[B, S, C]`; in reverse, vectors to logits."""
         if not reverse:
             return super().call(inputs)
-        inputs = ops.cast(inputs, self.reverse_dtype)
-        return linear(inputs, ops.cast(ops.transpose(self.embeddings), inputs.dtype))
+        kernel = ops.cast(ops.transpose(self.embeddings), inputs.dtype)
+        return ops.cast(linear(inputs, kernel), self.reverse_dtype)
 
     def quantize(self, mode=None, type_check=True, config=None):
         """As Keras does; it would refuse a subclass, which might compute otherwise."""

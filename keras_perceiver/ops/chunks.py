@@ -5,6 +5,7 @@ import math
 import keras
 from keras import ops
 
+from keras_perceiver.ops.devices import on_accelerator
 from keras_perceiver.ops.dropout import dropout as drop
 from keras_perceiver.ops.dropout import seed_of_part
 from keras_perceiver.ops.products import (
@@ -20,6 +21,8 @@ from keras_perceiver.ops.products import (
 SCORES_BUDGET = 2**27
 # Those of one chunk, which fit the caches of a CPU.
 _CHUNK_BYTES = 2**22
+# Both are so many times larger on a GPU or TPU, which small chunks would leave idle.
+_ACCELERATED = 16
 # Fewer keys at a time would make slow, narrow products.
 _FEWEST_KEYS = 128
 
@@ -28,6 +31,15 @@ def scores_bytes(*sizes):
     """Bytes of float32 scores `[B, H, N, M]`; a size that is not known counts as 1."""
     # An unknown size is None, or a symbol while JAX exports.
     return 4 * math.prod(n for n in sizes if isinstance(n, int))
+
+
+def scores_fit(*sizes):
+    """Whether scores of these sizes may be held at once, see `scores_bytes`."""
+    return scores_bytes(*sizes) <= SCORES_BUDGET * _scale()
+
+
+def _scale():
+    return _ACCELERATED if on_accelerator() else 1
 
 
 def chunk_length(length, bytes_each, least=1):
@@ -41,7 +53,7 @@ def chunk_length(length, bytes_each, least=1):
         bytes_each: of the scores of one.
         least: to take at a time, whatever their scores are.
     """
-    fewest = -(-length // max(least, _CHUNK_BYTES // bytes_each))
+    fewest = -(-length // max(least, _CHUNK_BYTES * _scale() // bytes_each))
     counts = (n for n in range(fewest, 2 * fewest + 1) if length % n == 0)
     return -(-length // next(counts, fewest))
 

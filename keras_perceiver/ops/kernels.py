@@ -4,18 +4,21 @@ import keras
 from keras import ops
 
 from keras_perceiver.ops.chunks import (
-    SCORES_BUDGET,
     attend_in_chunks,
     chunk_length,
     scores_bytes,
+    scores_fit,
 )
+from keras_perceiver.ops.devices import on_accelerator
 from keras_perceiver.ops.dropout import dropout as drop
 from keras_perceiver.ops.dropout import seed_of_part
 from keras_perceiver.ops.loops import map_chunks, recompute
 from keras_perceiver.ops.products import logits_of, mix, zero_rows
 
-# From so many keys on, chunks are faster than all at once (1.5x on JAX).
+# From so many keys on, chunks are faster than all at once on a CPU (1.5x on JAX).
 _MANY_KEYS = 3584
+# Channels per head up to which cuDNN has flash attention, in steps of 8.
+_CUDNN_CHANNELS = 128
 
 
 def attend_scaled(query, key, value, mask, dropout, seed, return_scores, chunk_size=None):
@@ -42,10 +45,11 @@ def attend_scaled(query, key, value, mask, dropout, seed, return_scores, chunk_s
     if not return_scores:
         fits = _fits(query, key)
         if chunk_size is None and not dropping and _suits_fused(query, key, value, fits):
-            return zero_rows(_attend_fused(query, key, value, mask), mask), None, None
+            fused = {"torch": _attend_sdpa, "jax": _attend_cudnn}[keras.backend.backend()]
+            return zero_rows(fused(query, key, value, mask), mask), None, None
         if chunk_size is None and not fits and _more_queries(query, key):
             return *_attend_in_parts(query, key, value, mask, dropout, seed), None
-        if chunk_size or not fits or (_is_long(key) and not dropping):
+        if chunk_size or not fits or (_is_long(key) and not (dropping or on_accelerator())):
             out, row_sums = attend_in_chunks(
                 query, key, value, mask, dropout, seed, chunk_size
             )
@@ -106,26 +110,59 @@ def _is_long(key):
 def _fits(query, key):
     """Whether all scores may be held at once. So they are if nobody knows the keys."""
     length = key.shape[2]
-    held = scores_bytes(*query.shape[:3], length)
-    return not isinstance(length, int) or held <= SCORES_BUDGET
+    return not isinstance(length, int) or scores_fit(*query.shape[:3], length)
 
 
 def _suits_fused(query, key, value, fits):
-    """Whether PyTorch's fused kernel is the best there is.
+    """Whether the backend has a fused kernel, and it is the best there is.
 
-    Not where it would hold all of too many scores. Nor where queries must be
-    differentiated by, but not the keys, which is so when latents read raw inputs, unless
-    they are long: its backward pass computes the gradients of keys and values all the
-    same, and the scores once more.
+    On PyTorch: not where it would hold all of too many scores. Nor, on a CPU, where
+    queries must be differentiated by, but not the keys, which is so when latents read raw
+    inputs, unless they are long: its backward pass computes the gradients of keys and
+    values all the same, and the scores once more.
+
+    On JAX: cuDNN's, on a GPU, in half precision.
     """
+    if keras.backend.backend() == "jax":
+        return _suits_cudnn(query, key, value)
     if keras.backend.backend() != "torch":
         return False
     if not fits:
         return key.shape[-1] == value.shape[-1]
-    return key.requires_grad or not query.requires_grad or _is_long(key)
+    return on_accelerator() or key.requires_grad or not query.requires_grad or _is_long(key)
 
 
-def _attend_fused(query, key, value, mask):
+def _suits_cudnn(query, key, value):
+    import jax
+
+    channels, sizes = query.shape[-1], (*query.shape, key.shape[2])
+    return (
+        jax.default_backend() == "gpu"
+        and query.dtype == key.dtype == value.dtype
+        and query.dtype in ("bfloat16", "float16")
+        and query.shape[1] == key.shape[1] == value.shape[1]
+        and channels == value.shape[-1] <= _CUDNN_CHANNELS
+        and channels % 8 == 0
+        # Not while JAX exports, nor a token at a time; with a mask, even lengths only.
+        and all(isinstance(n, int) for n in sizes)
+        and query.shape[2] % 2 == key.shape[2] % 2 == 0
+    )
+
+
+def _attend_cudnn(query, key, value, mask):
+    """Flash attention of cuDNN, which never holds all the scores."""
+    import jax
+
+    query, key, value = (ops.swapaxes(x, 1, 2) for x in (query, key, value))
+    if mask is not None:
+        mask = ops.broadcast_to(mask, (*mask.shape[:2], query.shape[1], key.shape[1]))
+    out = jax.nn.dot_product_attention(
+        query, key, value, mask=mask, scale=1.0, implementation="cudnn"
+    )
+    return ops.swapaxes(out, 1, 2)
+
+
+def _attend_sdpa(query, key, value, mask):
     """PyTorch's fused kernel, which never holds all the scores."""
     from torch import finfo
     from torch.nn.functional import scaled_dot_product_attention

@@ -11,6 +11,7 @@ from gradients import weight_gradients
 from keras_perceiver.layers import AttentionSpec
 from keras_perceiver.layers import decoder as decoder_module
 from keras_perceiver.layers.folding import attention_flops, best_folding
+from keras_perceiver.ops import chunks
 from tolerances import FLOAT32
 
 
@@ -152,7 +153,7 @@ def test_the_budget_chooses(monkeypatch):
     in_chunks = decoder_module.in_chunks
     monkeypatch.setattr(decoder_module, "in_chunks", spy)
     layer(QUERIES, LATENTS)
-    monkeypatch.setattr(decoder_module, "SCORES_BUDGET", 4 * 2 * 23 * 4 - 1)
+    monkeypatch.setattr(chunks, "SCORES_BUDGET", 4 * 2 * 23 * 4 - 1)
     monkeypatch.setattr("keras_perceiver.ops.chunks._CHUNK_BYTES", 4 * 2 * 4 * 9)
     out = layer(QUERIES, LATENTS)
     assert sizes == [None, 8]

@@ -157,7 +157,7 @@ def test_chunks_are_chosen_where_scores_would_not_fit(qkv, monkeypatch):
     monkeypatch.setattr(kernels, "attend_in_chunks", spy)
     out = ops.convert_to_numpy(attend(*qkv))
     assert sizes == []
-    monkeypatch.setattr(kernels, "SCORES_BUDGET", 4 * B * H * N * M - 1)
+    monkeypatch.setattr(module, "SCORES_BUDGET", 4 * B * H * N * M - 1)
     check(attend(*qkv), out)
     assert sizes == [None]
     _, scores = attend(*qkv, return_scores=True)  # all of them are wanted
@@ -183,7 +183,7 @@ def test_many_queries_go_head_by_head(rng, monkeypatch, name, dropping):
     attend_scaled = kernels.attend_scaled
     expected = gradient(lambda *x: attend(*x, options["mask"]), *whole[:3])
     monkeypatch.setattr(kernels, "attend_scaled", spy)
-    monkeypatch.setattr(kernels, "SCORES_BUDGET", 4 * B * H * N * M - 1)
+    monkeypatch.setattr(module, "SCORES_BUDGET", 4 * B * H * N * M - 1)
     monkeypatch.setattr(module, "_CHUNK_BYTES", 4 * B * N * 4)
 
     def parts(*x):

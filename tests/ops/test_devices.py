@@ -1,0 +1,66 @@
+"""What is done on a GPU alone, as far as it can be tried without one."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import numpy_reference as reference
+from gradients import gradient
+from keras_perceiver.ops import attend
+from tolerances import BFLOAT16
+
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "jax", reason="cuDNN's attention is JAX' there"
+)
+N, M = 6, 10
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Arguments that reach cuDNN, in whose place XLA computes."""
+    import jax
+
+    seen, dot_product_attention = [], jax.nn.dot_product_attention
+
+    def xla(*args, implementation, **options):
+        seen.append((implementation, options["mask"]))
+        return dot_product_attention(*args, implementation="xla", **options)
+
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(jax.nn, "dot_product_attention", xla)
+    return seen
+
+
+def in_bfloat16(*arrays, **options):
+    arrays = (ops.cast(x, "bfloat16") for x in arrays)
+    return ops.cast(attend(*arrays, **options), "float32")
+
+
+def test_half_precision_goes_through_cudnn(calls):
+    rng = np.random.default_rng(0)
+    query, key, value = (
+        rng.normal(size=(2, 2, length, 8)).astype("float32") for length in (N, M, M)
+    )
+    padding = rng.random((2, M)) < 0.7
+    padding[0] = False  # nothing to attend to
+    causal = np.arange(M) <= np.arange(N)[:, None] + M - N
+    expected = reference.attend(query, key, value, padding[:, None, None] & causal)
+    out = in_bfloat16(query, key, value, mask=padding, causal=True)
+    np.testing.assert_allclose(out, expected, atol=BFLOAT16)
+    assert not np.any(out[0])
+    assert [name for name, _ in calls] == ["cudnn"]
+    options = {"mask": padding, "causal": True}
+    actual = gradient(lambda *x: in_bfloat16(*x, **options), query, key, value)
+    plain = gradient(lambda *x: attend(*x, **options), query, key, value)
+    for x, y in zip(actual, plain, strict=True):
+        np.testing.assert_allclose(x, y, atol=BFLOAT16 * np.abs(y).max())
+
+
+@pytest.mark.parametrize("length", [N, N - 1])
+def test_what_cudnn_cannot_do_goes_elsewhere(calls, length):
+    """Other channels of values, an odd length, and float32."""
+    query, key = np.ones((1, 1, length, 8), "float32"), np.ones((1, 1, M, 8), "float32")
+    in_bfloat16(query, key, np.ones((1, 1, M, 8 if length % 2 else 16), "float32"))
+    attend(query, key, key)
+    assert calls == []
