@@ -12,6 +12,8 @@ KNOT_DISTANCE = 32  # pixels between the vectors that a warp is drawn by
 ROUGHNESS = 0.5
 # Crops that are drawn before it is given up to find one with something to see.
 TRIES = 1000
+# Of a channel that is recoloured: factors on its contrast, and what is added, at most.
+CONTRASTS, BRIGHTNESS = (0.5, 1.5), 50
 
 
 def moved_photographs(
@@ -21,6 +23,7 @@ def moved_photographs(
     train_count: int = 10_000,
     test_count: int = 200,
     seed: int = 0,
+    recolour: bool = True,
 ) -> FlowData:
     """Crops of two real photographs, moved by smooth warps.
 
@@ -37,6 +40,9 @@ def moved_photographs(
         train_count: pairs to train on. They are made when asked for: many cost nothing.
         test_count: pairs held out.
         seed: of crops and motion.
+        recolour: whether to train on other colours than those of the one photograph:
+            channels in another order, each brighter or darker, with more contrast or
+            less, alike in both frames.
 
     Returns:
         A `FlowData`, whose records have no mask: the flow is known everywhere.
@@ -50,7 +56,7 @@ def moved_photographs(
     train, test = (load_sample_image(f"{name}.jpg") for name in ("china", "flower"))
     # Of another seed: the same warps on both sides would not be held out.
     return FlowData(
-        MovedPhotograph(train, size, max_flow, train_count, min_texture, seed),
+        MovedPhotograph(train, size, max_flow, train_count, min_texture, seed, recolour),
         MovedPhotograph(test, size, max_flow, test_count, min_texture, seed + 1),
     )
 
@@ -69,6 +75,7 @@ class MovedPhotograph(Sequence):
         count: number of records. The same index gives the same record.
         min_texture: see `moved_photographs`.
         seed: of crops and motion.
+        recolour: see `moved_photographs`.
 
     Raises:
         ValueError: frames that do not fit into the photograph, a motion that is not
@@ -82,7 +89,16 @@ class MovedPhotograph(Sequence):
     ((16, 24, 2), True)
     """
 
-    def __init__(self, photograph, size, max_flow, count, min_texture=0.0, seed=0):
+    def __init__(
+        self,
+        photograph,
+        size,
+        max_flow,
+        count,
+        min_texture=0.0,
+        seed=0,
+        recolour=False,
+    ):
         from scipy.ndimage import spline_filter
 
         if not 0 < max_flow < np.inf:
@@ -102,6 +118,7 @@ class MovedPhotograph(Sequence):
         self.count = count
         self.min_texture = min_texture
         self.seed = seed
+        self.recolour = recolour
         self._splines = [
             spline_filter(plane.astype("float32"), output="float32")
             for plane in np.moveaxis(photograph, -1, 0)
@@ -124,7 +141,10 @@ class MovedPhotograph(Sequence):
             map_coordinates(spline, np.moveaxis(there, -1, 0), prefilter=False)
             for spline in self._splines
         ]
-        frame1 = np.rint(np.clip(np.stack(planes, axis=-1), 0, 255)).astype("uint8")
+        frames = np.stack([np.stack(planes, axis=-1), frame2])  # [2, h, w, 3]
+        if self.recolour:
+            frames = _recoloured(frames, rng)
+        frame1, frame2 = np.rint(np.clip(frames, 0, 255)).astype("uint8")
         return frame1, frame2, flow, None
 
     def _crop(self, grid, rng):
@@ -196,6 +216,15 @@ def texture(image):
     gradients = np.reshape(np.gradient(image.mean(axis=-1)), (2, -1))  # [2, H * W]
     tensor = gradients @ gradients.T / gradients.shape[1]
     return np.sqrt(max(np.linalg.eigvalsh(tensor)[0], 0.0))
+
+
+def _recoloured(frames, rng):
+    """Frames `[..., 3]` with other colours, not yet cut off at black and white."""
+    middle = 127.5
+    contrast = rng.uniform(*CONTRASTS, size=3)
+    brightness = rng.uniform(-BRIGHTNESS, BRIGHTNESS, size=3)
+    frames = frames[..., rng.permutation(3)]
+    return (frames - middle) * contrast + middle + brightness
 
 
 def _turn(rng):

@@ -3,6 +3,7 @@
 import os
 
 import keras
+import ml_dtypes  # noqa: F401 (numpy knows bfloat16 once it is imported)
 import numpy as np
 
 import keras_perceiver
@@ -21,9 +22,10 @@ from keras_perceiver.presets.loading import (
 )
 
 METADATA = "metadata.json"
+DTYPES = ("float32", "bfloat16", "float16")
 
 
-def save(model, path, source=None, licence=None):
+def save(model, path, source=None, licence=None, dtype="float32"):
     """Write a model as a preset folder that `load` reads, on any backend.
 
     The folder appears complete or not at all; an earlier preset at `path` is
@@ -31,17 +33,19 @@ def save(model, path, source=None, licence=None):
     and the first one writes.
 
     Args:
-        model: a model of `keras_perceiver.models`. Weights are stored in float32,
-            quantized ones (int8, or int4 in pairs) as they are, and the factors of LoRA
-            beside the weights they adapt: `load` gives a model to train on.
+        model: a model of `keras_perceiver.models`. Quantized weights (int8, or int4 in
+            pairs) are stored as they are, and the factors of LoRA beside the weights they
+            adapt: `load` gives a model to train on.
         path: of the folder.
         source: where the weights come from, for `metadata.json`.
         licence: of the weights, for `metadata.json`.
+        dtype: of weights that are not quantized, in the file alone: "float32", or
+            "bfloat16" or "float16" for half the size and 3 digits.
 
     Raises:
-        ValueError: a model that is not of this library or that its arguments do
-            not describe (other quantization than int8 and int4, or changed layers),
-            or a `path` that holds something else.
+        ValueError: another `dtype`, a model that is not of this library or that its
+            arguments do not describe (other quantization than int8 and int4, or changed
+            layers), or a `path` that holds something else.
         OSError: `path` cannot be written, by the first process if there are several.
 
     Example:
@@ -53,6 +57,8 @@ def save(model, path, source=None, licence=None):
     ...     load(f"{folder}/mnist").count_params()
     805035
     """
+    if dtype not in DTYPES:
+        raise ValueError(f"`dtype` must be one of {DTYPES}. Received: dtype={dtype!r}")
     form = to_form(model)
     if not isinstance(model, keras.Model):
         raise ValueError(f"`model` must be a model. Received: {type(model).__name__}")
@@ -60,7 +66,7 @@ def save(model, path, source=None, licence=None):
     _check_weights(model, form, states)
     if states:
         form[ADAPTATION] = states
-    weights = {weight.path: _array(weight) for weight in model.weights}
+    weights = {weight.path: _array(weight, dtype) for weight in model.weights}
     versions = {
         "keras_perceiver": keras_perceiver.__version__,
         "keras": keras.__version__,
@@ -97,9 +103,9 @@ def _write_vocabulary(preprocessor, form, folder):
         file.write(tokenizer.file_bytes())
 
 
-def _array(weight):
-    dtype = "int8" if weight.dtype == "int8" else "float32"
-    return np.asarray(processes.whole(weight), dtype)
+def _array(weight, dtype):
+    dtype = "int8" if weight.dtype == "int8" else dtype
+    return np.asarray(processes.whole(weight)).astype(dtype)
 
 
 def _check_weights(model, form, states):

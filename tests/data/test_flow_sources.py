@@ -65,6 +65,30 @@ def test_frames_of_a_real_photograph_follow_the_flow():
     assert difference(-1) > 5 * difference(1)
 
 
+def test_both_frames_are_recoloured_alike():
+    grey = np.indices((60, 60)).sum(0)[..., None].repeat(3, axis=-1).astype("uint8") + 60
+    plain, coloured = (
+        MovedPhotograph(grey, (16, 16), 2.0, 20, recolour=recolour)
+        for recolour in (False, True)
+    )
+    kinds = set()
+    for before, after in zip(plain, coloured, strict=True):
+        np.testing.assert_array_equal(before[2], after[2])
+        old, new = (np.stack(record[:2]).astype(float) for record in (before, after))
+        for channel in range(3):
+            x, y = old[..., channel].ravel(), new[..., channel].ravel()
+            seen = (y > 0) & (y < 255)  # not cut off at black or white
+            if seen.sum() < 50:
+                continue
+            contrast, brightness = np.polyfit(x[seen], y[seen], 1)
+            assert np.abs(contrast * x[seen] + brightness - y[seen]).max() < 2
+            assert 0.45 < contrast < 1.55
+            kinds.add(round(contrast, 1))
+    assert len(kinds) > 8
+    china = kp.data.moved_photographs(train_count=2)
+    assert china.train.recolour and not china.test.recolour
+
+
 def test_one_photograph_is_held_out_whole():
     from sklearn.datasets import load_sample_image
 

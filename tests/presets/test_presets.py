@@ -58,6 +58,27 @@ def test_round_trip(tmp_path, rng, part):
     assert metadata["versions"]["keras_perceiver"] == kp.__version__
 
 
+def test_half_precision_takes_half_of_the_file(tmp_path, frozen):
+    model = kp.presets.load(frozen[0])
+    sizes = {}
+    for dtype, kind in (("float32", "F32"), ("bfloat16", "BF16"), ("float16", "F16")):
+        kp.presets.save(model, tmp_path / dtype, dtype=dtype)
+        file = TensorFile(tmp_path / dtype / "model.safetensors")
+        assert set(file._types.values()) == {kind}
+        sizes[dtype] = (tmp_path / dtype / "model.safetensors").stat().st_size
+        for stored, weight in zip(
+            kp.presets.load(tmp_path / dtype).weights, model.weights, strict=True
+        ):
+            assert stored.dtype == "float32"
+            np.testing.assert_allclose(
+                stored, weight, rtol=2**-8 if dtype == "bfloat16" else 2**-10, atol=1e-7
+            )
+    # Beside the names and shapes.
+    assert max(sizes["bfloat16"], sizes["float16"]) < 0.8 * sizes["float32"]
+    with pytest.raises(ValueError, match="`dtype` must be one of"):
+        kp.presets.save(model, tmp_path / "other", dtype="int8")
+
+
 def test_without_weights_the_initial_ones_are_random(frozen):
     folder, stored = frozen
     model = kp.presets.load(folder, load_weights=False)
