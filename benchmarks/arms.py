@@ -44,9 +44,12 @@ class Ours:
 
     def step(self):
         if self.job.training:
-            self.model.train_on_batch(self.inputs, self.labels, self.weights)
+            self.train()
         else:
             self.job.outputs(self.model, self.inputs)
+
+    def train(self):
+        self.model.train_on_batch(self.inputs, self.labels, self.weights)
 
     def parameters(self):
         return self.model.count_params()
@@ -61,7 +64,7 @@ class Ours:
         if backend != "torch":
             return None
         if training or self.job.new_tokens:
-            return count_torch(self.step)
+            return count_torch(self.train if training else self.step)
         # Not predict_on_batch: the counter fails on a model without gradients.
         return count_torch(functools.partial(self.model, self.inputs, training=False))
 
@@ -113,23 +116,29 @@ class Torch:
     def step(self):
         import torch
 
-        if not self.job.training:
-            with torch.inference_mode():
-                self.outputs().numpy()
+        if self.job.training:
+            self.train().item()
             return
+        with torch.inference_mode():
+            self.outputs().numpy()
+
+    def train(self):
+        """One step; the loss, which may still be under way on a GPU."""
+        import torch
+
         self.optimizer.zero_grad()
         loss = torch.nn.functional.cross_entropy(
             self.outputs().flatten(0, -2), self.labels.flatten(), ignore_index=IGNORED
         )
         loss.backward()
         self.optimizer.step()
-        loss.item()
+        return loss
 
     def parameters(self):
         return sum(p.numel() for p in self.model.parameters())
 
     def flops(self):
-        return count_torch(self.step if self.job.training else self.outputs)
+        return count_torch(self.train if self.job.training else self.outputs)
 
 
 class Reference(Torch):

@@ -33,6 +33,7 @@ COLUMNS = (
     "GFLOP",
     "tokens/s",
 )
+TIMES = ("median_s", "min_s", "max_s", "cpu_median_s", "cpu_min_s")
 
 
 def run(benchmark, job, names, options):
@@ -142,13 +143,14 @@ def add_mfu(results, peak_tflops):
             r["mfu"] = counted[0] / r["median_s"] / (peak_tflops * 1e12)
 
 
-def main(benchmark, rounds=15, warmup=2, peak_tflops=None):
+def main(benchmark, rounds=15, warmup=2, steps=1, peak_tflops=None):
     """The command line of the benchmark in the module named `benchmark`.
 
     Args:
         benchmark: name of the module.
         rounds: default of the timed steps.
         warmup: default of the steps before them.
+        steps: of training that a timed step of an arm is made of.
         peak_tflops: default of what the device can do; None for no such option.
     """
     module = importlib.import_module(benchmark)
@@ -173,6 +175,8 @@ def main(benchmark, rounds=15, warmup=2, peak_tflops=None):
     for name in options.jobs:
         job = get_job(benchmark, name, options.quick)
         results = run(benchmark, job, options.arms, options)
+        for result in results:
+            result |= {key: result[key] / steps for key in TIMES if key in result}
         if peak_tflops:
             add_mfu(results, options.peak_tflops)
         lines = "".join(json.dumps(result) + "\n" for result in results)

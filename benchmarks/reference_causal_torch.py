@@ -112,7 +112,7 @@ class Stack(nn.Module):
         length, mask, own = x.shape[1], None, None
         prefix, x = x[:, :-num_latents], x[:, -num_latents:]
         if num_latents > 1:
-            mask = torch.ones(1, num_latents, length, dtype=torch.bool)
+            mask = torch.ones(1, num_latents, length, dtype=torch.bool, device=x.device)
             mask = mask.triu(length - num_latents + 1)
             mask = mask if unseen is None else mask | unseen[:, None]
             own = mask[:, :, -num_latents:]
@@ -195,7 +195,7 @@ class Generator(CausalLM):
 
 def rotary_angles(positions, channels):
     """`[B, N, channels / 2]`."""
-    exponents = torch.arange(0, channels, 2) / channels
+    exponents = torch.arange(0, channels, 2, device=positions.device) / channels
     return positions[..., None] * 10000.0**-exponents
 
 

@@ -3,7 +3,12 @@
 import keras
 from keras import ops
 
+from keras_perceiver.ops.devices import on_accelerator
 from keras_perceiver.ops.linear import linear
+
+# Gradients of so few vectors are a product on a GPU or TPU: adding up 65,536 of them one
+# by one took 1.9 ms of 11 that a training step of the byte model had (H100).
+_FEW_IDS = 1024
 
 
 class Dense(keras.layers.Dense):
@@ -25,9 +30,22 @@ class TokenEmbedding(keras.layers.ReversibleEmbedding):
     def call(self, inputs, reverse=False):
         """Ids `[B, S]` to vectors `[B, S, C]`; in reverse, vectors to logits."""
         if not reverse:
-            return super().call(inputs)
+            return self._product(inputs) if self._suits_product() else super().call(inputs)
         kernel = ops.cast(ops.transpose(self.embeddings), inputs.dtype)
         return ops.cast(linear(inputs, kernel), self.reverse_dtype)
+
+    def _suits_product(self):
+        return (
+            keras.backend.backend() == "jax"
+            and self.input_dim <= _FEW_IDS
+            and self.compute_dtype in ("bfloat16", "float16")
+            and on_accelerator()
+        )
+
+    def _product(self, inputs):
+        """The same vectors as a product, exact in half precision: one factor is 1."""
+        chosen = ops.one_hot(inputs, self.input_dim, dtype=self.compute_dtype)
+        return ops.matmul(chosen, ops.cast(self.embeddings, self.compute_dtype))
 
     def quantize(self, mode=None, type_check=True, config=None):
         """As Keras does; it would refuse a subclass, which might compute otherwise."""

@@ -7,6 +7,7 @@ from keras import ops
 
 import numpy_reference as reference
 from gradients import gradient
+from keras_perceiver.layers.dense import token_embedding
 from keras_perceiver.ops import attend
 from tolerances import BFLOAT16
 
@@ -66,3 +67,13 @@ def test_what_cudnn_cannot_do_goes_elsewhere(calls, length):
     in_bfloat16(query, key, np.ones((1, 1, M, 8 if length % 2 else 16), "float32"))
     attend(query, key, key)
     assert calls == []
+
+
+def test_few_token_vectors_are_chosen_by_a_product(calls):
+    layer = token_embedding(7, 4, init_scale=1.0)
+    layer.dtype_policy = "mixed_bfloat16"
+    layer.build()
+    ids = np.array([[0, 6, 3, 3]])
+    table = ops.cast(layer.embeddings, "bfloat16")
+    assert layer._suits_product()
+    np.testing.assert_array_equal(layer(ids), ops.take(table, ids, axis=0))
