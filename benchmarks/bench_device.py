@@ -23,16 +23,13 @@ from bench_generation import CausalJob
 
 H100_TFLOPS = 989
 NO_AR = "left out: it has no Perceiver AR"
-SLOW_TO_COMPILE = {
-    "reference_compiled": "left out: see causal_small_step",
-    "ours_torch_compiled": "left out: see causal_small_step",
-}
+SLOW_TO_COMPILE = {"reference_compiled": "left out: see causal_small_step"}
 # JAX would take three quarters of the GPU's memory at once, and others are beside it.
 ON_DEMAND = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 # Steps that are timed together: nobody waits for the result of each.
 STEPS = 20
-# bfloat16 has three digits. Measured 0.125 of logits up to 25.
-TOLERANCE = 0.5
+# bfloat16 has three digits. Measured 0.6 of logits up to 28, after 120 steps.
+TOLERANCE = 1.5
 
 
 class OursInBfloat16(Ours):
@@ -48,12 +45,6 @@ class OursInBfloat16(Ours):
         batch = self.inputs, self.labels, self.weights
         endless = (batch for _ in itertools.count())
         self.model.fit(endless, steps_per_epoch=STEPS, verbose=0)
-
-
-class OursCompiled(OursInBfloat16):
-    """The same through torch.compile, by Keras."""
-
-    jit_compile = True
 
 
 class OnDevice:
@@ -147,7 +138,6 @@ ARMS = {
     "transformers": (TransformersOnDevice, {}),
     "ours_jax": (OursInBfloat16, {"KERAS_BACKEND": "jax", **ON_DEMAND}),
     "ours_torch": (OursInBfloat16, {"KERAS_BACKEND": "torch"}),
-    "ours_torch_compiled": (OursCompiled, {"KERAS_BACKEND": "torch"}),
 }
 
 if __name__ == "__main__":

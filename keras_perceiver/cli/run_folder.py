@@ -11,7 +11,7 @@ import sys
 import keras
 import yaml
 
-from keras_perceiver import export, presets, visualization
+from keras_perceiver import __version__, export, presets, visualization
 from keras_perceiver.cli.overview import devices
 from keras_perceiver.files import atomic_files, write_json
 from keras_perceiver.training.resumable import CHECKPOINTS, HISTORY, alone
@@ -22,7 +22,7 @@ CONFIG, RUN, BEST = "config.yaml", "run.json", "best_preset"
 FREE = ("output", "overwrite", "resume", "verbose", "jit_compile", "samples")
 # These change how it goes on from there.
 CHANGED = ("epochs", "optimizer", "lr_schedule", "trainer", "augmentation")
-PACKAGES = ("keras-perceiver", "keras", "numpy", "tensorflow", "jax", "torch", "grain")
+PACKAGES = ("keras", "numpy", "tensorflow", "jax", "torch", "grain")
 
 
 def check(path, overwrite, resume, config):
@@ -86,9 +86,12 @@ def _circumstances(seed):
         "python": platform.python_version(),
         "platform": platform.platform(),
         "versions": {
-            name: importlib.metadata.version(name)
-            for name in PACKAGES
-            if importlib.util.find_spec(name.replace("-", "_"))
+            "keras-perceiver": __version__,
+            **{
+                name: importlib.metadata.version(name)
+                for name in PACKAGES
+                if importlib.util.find_spec(name)
+            },
         },
         "git": {
             "commit": _git("rev-parse", "HEAD"),
