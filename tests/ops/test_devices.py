@@ -8,11 +8,12 @@ from keras import ops
 import numpy_reference as reference
 from gradients import gradient
 from keras_perceiver.layers.dense import token_embedding
-from keras_perceiver.ops import attend
-from tolerances import BFLOAT16
+from keras_perceiver.ops import attend, kernels
+from tolerances import BFLOAT16, FLOAT32
 
-pytestmark = pytest.mark.skipif(
-    keras.backend.backend() != "jax", reason="cuDNN's attention is JAX' there"
+jax_alone, torch_alone = (
+    pytest.mark.skipif(keras.backend.backend() != name, reason=f"a kernel for {name}")
+    for name in ("jax", "torch")
 )
 N, M = 6, 10
 
@@ -40,6 +41,7 @@ def in_bfloat16(*arrays, **options):
     return ops.cast(attend(*arrays, **options), "float32")
 
 
+@jax_alone
 def test_half_precision_goes_through_cudnn(calls):
     rng = np.random.default_rng(0)
     query, key, value = (
@@ -60,6 +62,7 @@ def test_half_precision_goes_through_cudnn(calls):
         np.testing.assert_allclose(x, y, atol=BFLOAT16 * np.abs(y).max())
 
 
+@jax_alone
 @pytest.mark.parametrize("length", [N, N - 1])
 def test_what_cudnn_cannot_do_goes_elsewhere(calls, length):
     """Other channels of values, an odd length, and float32."""
@@ -69,6 +72,7 @@ def test_what_cudnn_cannot_do_goes_elsewhere(calls, length):
     assert calls == []
 
 
+@jax_alone
 def test_few_token_vectors_are_chosen_by_a_product(calls):
     layer = token_embedding(7, 4, init_scale=1.0)
     layer.dtype_policy = "mixed_bfloat16"
@@ -77,3 +81,19 @@ def test_few_token_vectors_are_chosen_by_a_product(calls):
     table = ops.cast(layer.embeddings, "bfloat16")
     assert layer._suits_product()
     np.testing.assert_array_equal(layer(ids), ops.take(table, ids, axis=0))
+
+
+@torch_alone
+@pytest.mark.parametrize("channels", [8, 16])
+def test_values_of_other_channels_are_mixed_plainly_on_a_gpu(monkeypatch, rng, channels):
+    """There PyTorch's kernel fails with them."""
+    calls, sdpa = [], kernels._attend_sdpa
+    query, key, value = (
+        rng.normal(size=(1, 2, length, size)).astype("float32")
+        for length, size in ((N, 8), (M, 8), (M, channels))
+    )
+    monkeypatch.setattr(kernels, "on_accelerator", lambda: True)
+    monkeypatch.setattr(kernels, "_attend_sdpa", lambda *x: calls.append(x) or sdpa(*x))
+    out = ops.convert_to_numpy(attend(query, key, value))
+    np.testing.assert_allclose(out, reference.attend(query, key, value), atol=FLOAT32)
+    assert len(calls) == (channels == 8)
