@@ -27,7 +27,6 @@ TYPES = {
     "mel": MelSpec | None,
     "modalities": dict[str, Modality] | None,
     "num_points": dict[str, int] | None,
-    "mask_rates": dict[str, float] | None,
     "vocab_size": int | None,
     "num_latents": int,
     "latent_channels": int,

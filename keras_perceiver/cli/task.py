@@ -214,6 +214,6 @@ class Task:
         """Names of inputs and files, and classes of each; for classifiers."""
         refuse(
             model,
-            "a classifier (for a masked language model: fill-mask; for one that "
-            "continues: generate; for optical flow: flow)",
+            "a classifier, or an autoencoder with a label (for a masked language model: "
+            "fill-mask; for one that continues: generate; for optical flow: flow)",
         )

@@ -5,6 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 
+from keras_perceiver import models
 from keras_perceiver.cli.encoders import EncoderTask
 from keras_perceiver.cli.models import refuse
 from keras_perceiver.cli.options import documented, option_class
@@ -23,10 +24,15 @@ from keras_perceiver.models.classifier import check_top_k, likeliest
 from keras_perceiver.models.modalities import Modality
 from keras_perceiver.training import autoencoding_losses
 
-PointOptions = option_class(
-    "PointOptions",
+MASK_RATES = (
+    f"{documented(autoencoding_batches)['mask_rates']} A label that is to be predicted "
+    "must be missing in some, as with --mask_rates.label=0.5."
+)
+BatchOptions = option_class(
+    "BatchOptions",
     autoencoding_batches,
     skip=("arrays", "model", "batch_size", "seed"),
+    mask_rates=(dict[str, float] | None, None, MASK_RATES),
 )
 
 
@@ -40,7 +46,9 @@ class MultimodalAutoencoderTask(EncoderTask):
     from_data = {"modalities": dict[str, Modality]}
 
     def add_training_options(self, parser):  # noqa: D102 (inherited)
-        parser.add_class_arguments(PointOptions)
+        kinds = [name for name in models.__all__ if name.endswith(Modality.__name__)]
+        parser.names["model.encoder.modalities"] = ", ".join(kinds)
+        parser.add_class_arguments(BatchOptions)
         parser.add_argument(
             "--loss_weights",
             type=dict[str, float] | None,
@@ -49,10 +57,10 @@ class MultimodalAutoencoderTask(EncoderTask):
         )
 
     def smoke(self, output):  # noqa: D102 (inherited)
-        sizes = {"output_channels": 32, "cross_attention.qk_channels": 32}
         return {
             **super().smoke(output),
-            **{f"model.{name}": value for name, value in sizes.items()},
+            "model.output_channels": 32,
+            "model.cross_attention.qk_channels": 32,
             "model.cross_attention.v_channels": 32,
             "data": "digit_tones",
             "num_points": None,
@@ -81,7 +89,7 @@ class MultimodalAutoencoderTask(EncoderTask):
 
     def training(self, model, chosen):  # noqa: D102 (inherited)
         arrays = chosen.data.train
-        options = {x.name: chosen[x.name] for x in dataclasses.fields(PointOptions)}
+        options = {x.name: chosen[x.name] for x in dataclasses.fields(BatchOptions)}
         dataset = autoencoding_batches(
             arrays, model, chosen.batch_size, chosen.seed, **options
         )
@@ -121,7 +129,7 @@ class MultimodalAutoencoderTask(EncoderTask):
         return {**self.compile_options(model), **losses}
 
     def verdict(self, scores):  # noqa: D102 (inherited)
-        return _listed({name: scores[name] for name in sorted(scores)})
+        return _listed(dict(sorted(scores.items())))
 
     def source(self, scores):  # noqa: D102 (inherited)
         return f"held-out {self.verdict(scores)}"
@@ -169,13 +177,12 @@ def _count(arrays):
 
 def _listed(scores):
     """Errors and accuracies in words."""
+    forms = {"error": ".4f", "accuracy": ".2%"}
     words = []
     for key, value in scores.items():
         name, _, measure = key.rpartition("_")
-        if measure in ("error", "accuracy"):
-            words.append(
-                f"{name} {measure} {value:{'.4f' if measure == 'error' else '.2%'}}"
-            )
+        if measure in forms:
+            words.append(f"{name} {measure} {value:{forms[measure]}}")
     return ", ".join(words)
 
 
