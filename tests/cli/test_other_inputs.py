@@ -159,11 +159,13 @@ def test_a_preset_brings_the_kinds(arrays, autoencoder, built, tmp_path):
 
 def test_what_is_wrong_with_an_autoencoder_is_named(arrays, autoencoder, tmp_path, capsys):
     again = f"--model.preset={autoencoder[0]}"
+    np.savez(tmp_path / "audio.npz", audio=np.zeros((10, 8, 2)))
+    audio = ["--data=array_file", f"--data.path={tmp_path / 'audio.npz'}"]
     for argv, message in (
         ([*arrays, *ENCODER], r"modalities must say.*for \['audio', 'image', 'label'"),
         ([again, *arrays, "--mask_rates.labe=0.5"], "`mask_rates` .*'labe': 0.5"),
         ([again, *arrays, "--loss_weights.labe=0.5"], r"`weights` .*\['labe'\]"),
-        ([again], r"`arrays\['audio'\]` must have shape"),
+        ([again, *audio], r"--data must have .* Missing: \['image', 'label', 'text'\]"),
         (
             [*ENCODER, "--model.encoder.modalities={a: {class_path: Sound}}"],
             "modalities: unknown name 'Sound'; expected one of AudioModality",

@@ -88,7 +88,7 @@ class MultimodalAutoencoderTask(EncoderTask):
         return self.build(chosen.model, self.encoder(chosen))
 
     def training(self, model, chosen):  # noqa: D102 (inherited)
-        arrays = chosen.data.train
+        arrays = _complete(chosen.data.train, model)
         options = {x.name: chosen[x.name] for x in dataclasses.fields(BatchOptions)}
         dataset = autoencoding_batches(
             arrays, model, chosen.batch_size, chosen.seed, **options
@@ -96,7 +96,7 @@ class MultimodalAutoencoderTask(EncoderTask):
         return Training(dataset, _count(arrays))
 
     def held_out(self, model, chosen):  # noqa: D102 (inherited)
-        arrays, labels = chosen.data.test, _labels(model)
+        arrays, labels = _complete(chosen.data.test, model), _labels(model)
 
         def without_labels(batch):
             inputs, targets = dict(batch[0]), batch[1]
@@ -171,6 +171,17 @@ def _shape(kinds, name):
     return kinds[name].shape if name in kinds else ()
 
 
+def _complete(arrays, model):
+    """The arrays, or a ValueError if one is not there that is to be given back."""
+    missing = sorted(set(model.kinds) - set(arrays))
+    if missing:
+        raise ValueError(
+            f"--data must have an array for each of {sorted(model.kinds)}. Missing: "
+            f"{missing}"
+        )
+    return arrays
+
+
 def _count(arrays):
     return len(next(iter(arrays.values())))
 
@@ -182,7 +193,8 @@ def _listed(scores):
     for key, value in scores.items():
         name, _, measure = key.rpartition("_")
         if measure in forms:
-            words.append(f"{name} {measure} {value:{forms[measure]}}")
+            # Keras leaves the name out where there is one output.
+            words.append(f"{name} {measure} {value:{forms[measure]}}".lstrip())
     return ", ".join(words)
 
 
