@@ -42,27 +42,10 @@ OUTPUT.mkdir(parents=True, exist_ok=True)
 # makes 4, and so on. Tones differ in loudness, and have some noise.
 
 # %%
-digits = kp.data.digits()
-SAMPLES = 64
-
-
-def tones(labels, rng):
-    waves = 2 + 2 * labels[:, None]
-    loudness = rng.uniform(0.5, 1, size=(len(labels), 1))
-    noise = rng.normal(scale=0.05, size=(len(labels), SAMPLES))
-    sound = loudness * np.sin(2 * np.pi * waves * np.arange(SAMPLES) / SAMPLES) + noise
-    return sound[..., None].astype("float32")  # [n, samples, 1]
-
-
-def examples(source, seed):
-    return {
-        "audio": tones(source.labels, np.random.default_rng(seed)),
-        "image": source.images * 2 - 1,
-        "label": source.labels.astype("int32"),
-    }
-
-
-train, test = examples(digits.train, seed=0), examples(digits.test, seed=1)
+data = kp.data.digit_tones()
+train, test = data.train, data.test
+for name, array in train.items():
+    print(name, array.shape, array.dtype)
 
 # %% [markdown]
 # ## The model
@@ -77,7 +60,7 @@ keras.utils.set_random_seed(0)
 Spec = kp.layers.AttentionSpec
 encoder = kp.models.MultimodalEncoder(
     {
-        "audio": kp.models.AudioModality(SAMPLES, patch_size=8, num_bands=4),
+        "audio": kp.models.AudioModality(samples=64, patch_size=8, num_bands=4),
         "image": kp.models.ImageModality(
             8, 8, channels=1, patch_size=2, num_bands=4, max_resolution=(8, 8)
         ),
@@ -127,7 +110,7 @@ for kind, arrays in (("inputs", inputs), ("targets", targets)):
 # the pictures, 0.0001 for the label. Our pictures are small, and we want the label too.
 
 # %%
-steps = len(digits.train) // batch_size
+steps = len(train["label"]) // batch_size
 losses = kp.training.autoencoding_losses(model, {"image": 1.0, "label": 0.1})
 losses["loss"]["image"] = "mse"  # by which it is judged
 schedule = kp.training.warmup_cosine(3e-3, epochs * steps, epochs * steps // 60)

@@ -18,7 +18,6 @@ import pathlib
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
-import pretty_midi
 
 import keras_perceiver as kp
 
@@ -29,41 +28,15 @@ OUTPUT.mkdir(parents=True, exist_ok=True)
 # %% [markdown]
 # ## The data
 #
-# Each note is synthesized once, two seconds long. A record is a piece of it from anywhere,
-# as loud as it happens to be, in noise: an array of samples and a label. Paths of WAV
-# files would do as well as arrays.
+# Each note is synthesized once, two seconds long. A record is a piece of it from anywhere
+# in its first half, as loud as it happens to be, in noise: an array of samples and a label.
+# Paths of WAV files would do as well as arrays: `kp.data.audio_folder` gives those in a
+# folder for each class.
 
 # %%
-RATE, SAMPLES = 4000, 1000
-NAMES = ["C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B"]
-PITCHES = range(60, 84)
-
-
-def synthesized(pitch):
-    instrument = pretty_midi.Instrument(0)
-    instrument.notes = [pretty_midi.Note(100, pitch, 0.0, 2.0)]
-    midi = pretty_midi.PrettyMIDI()
-    midi.instruments.append(instrument)
-    return kp.preprocessing.synthesize(midi, RATE)
-
-
-takes = {pitch: synthesized(pitch) for pitch in PITCHES}
-
-
-def records(count, seed):
-    rng = np.random.default_rng(seed)
-    found = []
-    for _ in range(count):
-        pitch = int(rng.choice(PITCHES))
-        start = rng.integers(len(takes[pitch]) // 2)
-        clip = takes[pitch][start : start + SAMPLES]
-        clip = clip / np.abs(clip).max() * rng.uniform(0.1, 0.8)
-        noise = rng.normal(scale=0.02, size=SAMPLES)
-        found.append(((clip + noise).astype("float32"), pitch % 12))
-    return found
-
-
-train, test = records(400 if FAST else 4000, seed=0), records(480, seed=1)
+data = kp.data.notes(train_count=400 if FAST else 4000)
+train, test = data.train, data.test
+RATE, SAMPLES, NAMES = data.sampling_rate, len(train[0][0]), data.labels
 
 # %% [markdown]
 # ## Two models

@@ -13,7 +13,7 @@ from keras_perceiver.cli.errors import CommandLineError, quiet_start, user_error
 COMMANDS = {
     "fit": ("train.fit", "train a model and write a run folder: fit TASK --help"),
     "evaluate": ("judge.evaluate", "how good a model is on held-out data"),
-    "predict": ("use.predict", "classes of images or texts"),
+    "predict": ("use.predict", "classes of images, texts, sounds, sets of points"),
     "fill-mask": ("use.fill_mask", "texts with their masks filled in"),
     "generate": ("use.generate", "continue a text or a MIDI file: generate MODEL --help"),
     "preprocess": (

@@ -13,15 +13,20 @@ from jsonargparse.typing import PositiveInt  # noqa: TID253
 from keras_perceiver.cli.errors import CommandLineError, summary
 from keras_perceiver.cli.sources import SOURCES
 from keras_perceiver.layers import LearnedPositionSpec, StemSpec
+from keras_perceiver.models import MelSpec
+from keras_perceiver.models.modalities import Modality
 
 # Where a default does not tell the type, or what is left open tells the value.
 TYPES = {
-    "image_shape": tuple[int, int, int] | None,
     "num_classes": int | None,
     "num_bands": int,
     "max_resolution": tuple[int, int] | None,
     "stem": StemSpec | None,
     "positions": LearnedPositionSpec | None,
+    "patch_size": int | None,
+    "mel": MelSpec | None,
+    "modalities": dict[str, Modality] | None,
+    "num_points": dict[str, int] | None,
     "vocab_size": int | None,
     "num_latents": int,
     "latent_channels": int,
@@ -41,7 +46,6 @@ TYPES = {
 REQUIRED = inspect.Parameter.empty
 # What need not be given, and what it is then.
 OPEN = {
-    "image_shape": "as the data have it",
     "num_classes": "as the data have it",
     "vocab_size": "as the tokenizer has it",
     "rotary_fraction": "by that rule",

@@ -21,6 +21,18 @@ class MovingFrames:
     """Pairs of frames and their optical flow to train on, and held out."""
 
 
+class Sounds:
+    """Labelled clips of sound to train on, and held out."""
+
+
+class PointSets:
+    """Labelled sets of points to train on, and held out."""
+
+
+class Examples:
+    """Examples of several kinds of inputs to train on, and held out."""
+
+
 # For each kind, name to class; the first is the default, which needs no files where there
 # is such a source.
 SOURCES = {
@@ -45,6 +57,9 @@ SOURCES = {
             ),
         ),
         (Performances, (data.midi_folder, data.maestro, data.giantmidi, data.exercises)),
+        (Sounds, (data.notes, data.audio_folder)),
+        (PointSets, (data.digit_points, data.point_folder)),
+        (Examples, (data.digit_tones, data.array_file)),
         (
             MovingFrames,
             (data.moved_photographs, data.sintel, data.kitti_flow, data.flying_chairs),

@@ -4,18 +4,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-import keras
-
-from keras_perceiver.cli.models import (
-    checked_labels,
-    copy_weights,
-    defaults_like,
-    load,
-    refuse,
-)
+from keras_perceiver.cli.models import copy_weights, defaults_like, load, refuse
 from keras_perceiver.cli.options import OPEN, REQUIRED, option_class, values
-from keras_perceiver.cli.smoke import ENCODER
-from keras_perceiver.data import batches
 
 PRESET_HELP = (
     "What to start from: a name (see keras-perceiver presets), or the folder of a preset "
@@ -46,13 +36,15 @@ class Task:
 
     Attributes:
         description: of `fit` for the task.
-        model_class: class of its models; `preprocessor_class` that of their preprocessor.
+        model_class: class of its models.
+        preprocessor_class: class of their preprocessor; None if it has no options.
         model_sources: other classes that options of the model come from.
         data: kind of its data, a key of `keras_perceiver.cli.sources.SOURCES`.
         default_data: name of a source; None for the first of the kind.
     """
 
     model_sources = ()
+    preprocessor_class = None
     default_data = None
     # Arguments of the preprocessor that are no options, and defaults of those that are.
     preprocessor_skip = ("labels",)
@@ -92,6 +84,8 @@ class Task:
 
     def part_options(self):
         """Options of the parts of the model: name to `(type, default, help)`."""
+        if self.preprocessor_class is None:
+            return {}
         preprocessor = option_class(
             "PreprocessorOptions",
             self.preprocessor_class,
@@ -118,7 +112,7 @@ class Task:
 
     def part_defaults(self, model):
         """Defaults of the options of the parts, those of a model."""
-        if model.preprocessor is None:
+        if self.preprocessor_class is None or model.preprocessor is None:
             return {}
         skip = self.preprocessor_skip
         return defaults_like(model.preprocessor, "model.preprocessor", skip)
@@ -194,6 +188,10 @@ class Task:
         """The same for the metadata of a preset."""
         raise NotImplementedError
 
+    def length(self, model, training):
+        """Size of the axes of unknown size in a batch of a `Training`, or None."""
+        return getattr(model.preprocessor, "max_length", None)
+
     def tokens(self, records, model, chosen):
         """Token ids of records, for a task on rows of tokens; else None."""
         return
@@ -216,74 +214,6 @@ class Task:
         """Names of inputs and files, and classes of each; for classifiers."""
         refuse(
             model,
-            "a classifier (for a masked language model: fill-mask; for one that "
-            "continues: generate; for optical flow: flow)",
+            "a classifier, or an autoencoder with a label (for a masked language model: "
+            "fill-mask; for one that continues: generate; for optical flow: flow)",
         )
-
-
-class EncoderTask(Task):
-    """A task whose model is an encoder and a head.
-
-    Attributes:
-        encoder_sources: classes that the options of the encoder come from.
-        smoke_encoder: its options for `fit --smoke`, beside those of every encoder.
-    """
-
-    smoke_encoder = {}
-
-    def part_options(self):  # noqa: D102 (inherited)
-        encoder = {"encoder": (self.encoder_options(), REQUIRED, "What reads the input.")}
-        return encoder | super().part_options()
-
-    def smoke(self, output):  # noqa: D102 (inherited)
-        encoder = {**ENCODER, **self.smoke_encoder}
-        return {f"model.encoder.{name}": value for name, value in encoder.items()}
-
-    def encoder_options(self):
-        """Dataclass of what `--model.encoder.` takes."""
-        return option_class("EncoderOptions", *self.encoder_sources)
-
-    def part_defaults(self, model):  # noqa: D102 (inherited)
-        return defaults_like(model.encoder, "model.encoder") | super().part_defaults(model)
-
-
-class ClassifierTask(EncoderTask):
-    """What classifiers of anything have in common.
-
-    Attributes:
-        one_hot: whether labels are vectors, which can be mixed and smoothed.
-    """
-
-    one_hot = False
-
-    def labels(self, chosen):
-        """Names of the classes of the data."""
-        return checked_labels(chosen.data, chosen.model.num_classes)
-
-    def compile_options(self, model):  # noqa: D102 (inherited)
-        return {
-            "loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            "metrics": ["accuracy"],
-        }
-
-    def training(self, model, chosen):  # noqa: D102 (inherited)
-        data, augmentation = chosen.data.train, self.augmentation(chosen)
-        dataset = batches(
-            data, model, chosen.batch_size, chosen.seed, augmentation, self.one_hot
-        )
-        return Training(dataset, len(data))
-
-    def augmentation(self, chosen):
-        """What moves records, or None."""
-        return
-
-    def held_out(self, model, chosen):  # noqa: D102 (inherited)
-        checked_labels(chosen.data, model.num_classes)
-        test = chosen.data.test
-        return batches(test, model, chosen.batch_size, one_hot=self.one_hot), len(test)
-
-    def verdict(self, scores):  # noqa: D102 (inherited)
-        return f"accuracy: {scores['accuracy']:.2%} (loss {scores['loss']:.4f})"
-
-    def source(self, scores):  # noqa: D102 (inherited)
-        return f"held-out accuracy {scores['accuracy']:.4f}"

@@ -4,10 +4,10 @@ import dataclasses
 import pathlib
 import tempfile
 
+from keras_perceiver.cli.encoders import EncoderTask
 from keras_perceiver.cli.options import option_class, values
 from keras_perceiver.cli.sequences import SequenceTask, TokenTask
 from keras_perceiver.cli.sources import Texts
-from keras_perceiver.cli.task import EncoderTask
 from keras_perceiver.data import tokens
 from keras_perceiver.data.text import decode_utf8
 from keras_perceiver.data.token_ids import text_of

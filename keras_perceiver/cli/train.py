@@ -66,8 +66,7 @@ def _train(command, task, chosen, config):
             **task.chosen_compile_options(chosen, model),
         )
         folder = run_folder.make(chosen.output, config, chosen.seed, chosen.resume)
-    length = getattr(model.preprocessor, "max_length", None)
-    records = task.records(model)
+    length, records = task.length(model, train), task.records(model)
     print(overview(model, records, train.count, count, chosen.batch_size, length))
     history = folder / HISTORY
     best = training.BestPreset(folder / run_folder.BEST, trainer.monitor, history)

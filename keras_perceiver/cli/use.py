@@ -16,20 +16,21 @@ MODEL_HELP = f"{MODEL[0].upper()}{MODEL[1:]}."
 
 
 def predict(argv):
-    """Print the classes of images or texts."""
-    parser = Parser.of("predict", "Classes of images or texts.", "INPUT... [OPTIONS]")
+    """Print the classes of inputs of any kind."""
+    parser = Parser.of("predict", "Classes of inputs.", "INPUT... [OPTIONS]")
     parser.add_argument(
         "inputs",
         nargs="*",
         metavar="INPUT",
-        help="For an image classifier image files; for a text classifier the texts "
-        "themselves.",
+        help="For a text classifier the texts themselves; for others files: images, WAV "
+        "files, sets of points (.npy); for an autoencoder with a label arrays by name, "
+        "an entry for each example (.npz).",
     )
     parser.add_argument(
         "--files",
         nargs="+",
         default=[],
-        help="Files with an input each: images, or UTF-8 texts.",
+        help="Files: those, or UTF-8 texts.",
     )
     parser.add_argument("--model", default="digits", help=MODEL_HELP)
     parser.add_argument("--top_k", type=int, default=1, help="Classes to print of each.")

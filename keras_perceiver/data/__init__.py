@@ -14,10 +14,21 @@ from keras_perceiver.data.midi import MidiData, midi_folder, midi_tokens
 from keras_perceiver.data.midi_batches import midi_batches
 from keras_perceiver.data.midi_sets import giantmidi, maestro
 from keras_perceiver.data.multimodal import autoencoding_batches
+from keras_perceiver.data.multimodal_sources import (
+    MultimodalData,
+    array_file,
+    digit_tones,
+)
 from keras_perceiver.data.photographs import moved_photographs
 from keras_perceiver.data.pipeline import batches, read_ahead
-from keras_perceiver.data.points import PointData, PointSource, digit_points
+from keras_perceiver.data.points import (
+    PointData,
+    PointSource,
+    digit_points,
+    point_folder,
+)
 from keras_perceiver.data.shards import TokenShards
+from keras_perceiver.data.sounds import AudioData, audio_folder, notes
 from keras_perceiver.data.stream import causal_stream, masked_stream
 from keras_perceiver.data.tables import table
 from keras_perceiver.data.text import FileTexts, LabelledTexts, TextData, text_files
@@ -26,16 +37,20 @@ from keras_perceiver.data.token_ids import tokens
 
 __all__ = [
     "ArraySource",
+    "AudioData",
     "Augmentation",
     "FileTexts",
     "FlowData",
     "ImageData",
     "LabelledTexts",
     "MidiData",
+    "MultimodalData",
     "PointData",
     "PointSource",
     "TextData",
     "TokenShards",
+    "array_file",
+    "audio_folder",
     "autoencoding_batches",
     "batches",
     "bookcorpus",
@@ -43,6 +58,7 @@ __all__ = [
     "causal_batches",
     "causal_stream",
     "digit_points",
+    "digit_tones",
     "digits",
     "enwik8",
     "exercises",
@@ -58,6 +74,8 @@ __all__ = [
     "midi_folder",
     "midi_tokens",
     "moved_photographs",
+    "notes",
+    "point_folder",
     "read_ahead",
     "shard",
     "sintel",

@@ -1,11 +1,11 @@
 """Labelled images by random access: embedded, or in folders."""
 
 import dataclasses
-import pathlib
 from collections.abc import Sequence
 
 import numpy as np
 
+from keras_perceiver.data.folders import class_folders
 from keras_perceiver.preprocessing.images import check_finite
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -151,30 +151,5 @@ def image_folder(path: str, test_fraction: float = 0.2, seed: int = 0) -> ImageD
         ValueError: `path` is no folder, or has fewer than two classes, or a class
             has fewer than two images.
     """
-    from sklearn.model_selection import train_test_split
-
-    root = pathlib.Path(path)
-    if not root.is_dir():
-        raise ValueError(f"`path` must be a folder. Received: path={path}")
-    files = {
-        folder.name: sorted(
-            f for f in folder.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES
-        )
-        for folder in sorted(root.iterdir())
-        if folder.is_dir()
-    }
-    if len(files) < 2 or min(map(len, files.values())) < 2:
-        counts = {name: len(paths) for name, paths in files.items()}
-        raise ValueError(
-            "`path` must hold a sub-folder for each of two or more classes, with two or "
-            f"more {', '.join(IMAGE_SUFFIXES)} files each. Received: path={path} with "
-            f"{counts}"
-        )
-    paths = [path for paths in files.values() for path in paths]
-    labels = np.repeat(np.arange(len(files)), [len(paths) for paths in files.values()])
-    train, test, train_labels, test_labels = train_test_split(
-        paths, labels, test_size=test_fraction, random_state=seed, stratify=labels
-    )
-    return ImageData(
-        FileSource(train, train_labels), FileSource(test, test_labels), list(files)
-    )
+    train, test, labels = class_folders(path, IMAGE_SUFFIXES, test_fraction, seed)
+    return ImageData(FileSource(*train), FileSource(*test), labels)

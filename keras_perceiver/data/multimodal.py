@@ -51,7 +51,7 @@ def autoencoding_batches(
     num_points, mask_rates = num_points or {}, mask_rates or {}
     arrays = {name: np.asarray(x) for name, x in arrays.items()}
     kinds = model.encoder.modalities
-    count = _check_arrays(arrays, kinds)
+    count = check_arrays(arrays, kinds)
     _check_options(num_points, mask_rates, arrays, kinds, seed)
     check_batch_size(batch_size, count, "examples", seed)
 
@@ -91,8 +91,8 @@ def _draw(total, number, rows, rng):
     return np.stack(draws).astype("int32")
 
 
-def _check_arrays(arrays, kinds):
-    """The number of examples."""
+def check_arrays(arrays, kinds):
+    """The number of examples, or a ValueError for arrays that are not of these kinds."""
     lengths = {name: len(x) for name, x in arrays.items() if x.ndim}
     if not arrays or not set(arrays) <= set(kinds) or len(set(lengths.values())) != 1:
         raise ValueError(

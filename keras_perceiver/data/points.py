@@ -5,7 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from keras_perceiver.data.folders import class_folders
 from keras_perceiver.data.images import digits
+from keras_perceiver.preprocessing import read_points
 
 
 class PointSource(Sequence):
@@ -84,6 +86,26 @@ def digit_points(test_size: int = 360, seed: int = 0) -> PointData:
         for part in (data.train, data.test)
     )
     return PointData(train, test, data.labels)
+
+
+def point_folder(path: str, test_fraction: float = 0.2, seed: int = 0) -> PointData:
+    """Sets of points in `path/<class>/<any name>.npy`, each an array `[m, channels]`.
+
+    Args:
+        path: folder with one sub-folder a class; its name is the class's.
+        test_fraction: fraction held out, with every class in proportion.
+        seed: of the split.
+
+    Returns:
+        A `PointData` of sets in memory, coordinates first and from -1 to 1.
+
+    Raises:
+        ValueError: `path` is no folder, or has fewer than two classes, or a class has
+            fewer than two files, or one is no such array.
+    """
+    *parts, labels = class_folders(path, (".npy",), test_fraction, seed)
+    train, test = (PointSource(map(read_points, files), y) for files, y in parts)
+    return PointData(train, test, labels)
 
 
 def _inked(image):

@@ -64,20 +64,36 @@ class Classifier(ConfiguredModel):
 
     def _classify(self, inputs, top_k, batch_size):
         """The `top_k` likeliest classes of each of the preprocessed inputs."""
-        if not 1 <= top_k <= self.num_classes:
-            raise ValueError(
-                f"`top_k` must lie between 1 and num_classes={self.num_classes}. "
-                f"Received: top_k={top_k}"
-            )
+        check_top_k(top_k, self.num_classes)
         logits = self.predict(inputs, batch_size=batch_size, verbose=0)
-        labels = self.preprocessor.labels or [str(i) for i in range(self.num_classes)]
-        return [
-            [
-                {"label": labels[i], "score": float(row[i])}
-                for i in np.argsort(-row, kind="stable")[:top_k]
-            ]
-            for row in softmax(logits)
+        return likeliest(logits, top_k, self.preprocessor.labels)
+
+
+def check_top_k(top_k, num_classes):
+    """Raise a ValueError unless there are so many classes."""
+    if not 1 <= top_k <= num_classes:
+        raise ValueError(
+            f"`top_k` must lie between 1 and num_classes={num_classes}. "
+            f"Received: top_k={top_k}"
+        )
+
+
+def likeliest(logits, top_k, labels=None):
+    """For each row of logits `[B, E]` a list of `{"label": str, "score": float}`.
+
+    Args:
+        logits: a numpy array.
+        top_k: how many classes to return for each, the likeliest first.
+        labels: names of the classes; None for their numbers.
+    """
+    labels = labels or [str(i) for i in range(logits.shape[-1])]
+    return [
+        [
+            {"label": labels[i], "score": float(row[i])}
+            for i in np.argsort(-row, kind="stable")[:top_k]
         ]
+        for row in softmax(logits)
+    ]
 
 
 def softmax(logits):

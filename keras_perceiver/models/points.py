@@ -120,8 +120,8 @@ class PointClassifier(Classifier):
         """Classes of sets of points.
 
         Args:
-            sets: arrays `[m, d + content_channels]`, coordinates first, from -1 to 1; a
-                list of them, of any sizes, or one.
+            sets: arrays `[m, d + content_channels]`, coordinates first, from -1 to 1, or
+                paths of `.npy` files with one each; a list of them, of any sizes, or one.
             top_k: how many classes to return for each, the likeliest first.
             batch_size: sets per forward pass.
 
@@ -129,7 +129,8 @@ class PointClassifier(Classifier):
             For each set a list of `{"label": str, "score": float}`.
 
         Raises:
+            FileNotFoundError: no such file.
             ValueError: no set, points with other channels, coordinates out of range,
-                NaN, or `top_k` out of range.
+                NaN, a broken file, or `top_k` out of range.
         """
         return self._classify(self.preprocessor(sets), top_k, batch_size)

@@ -17,7 +17,7 @@ from keras_perceiver.preprocessing.packing import (
     random_truncation,
     shifted,
 )
-from keras_perceiver.preprocessing.points import PointPreprocessor
+from keras_perceiver.preprocessing.points import PointPreprocessor, read_points
 from keras_perceiver.preprocessing.sentencepiece_tokenizer import SentencePieceTokenizer
 from keras_perceiver.preprocessing.synthesis import render, synthesize, write_wav
 from keras_perceiver.preprocessing.text import TextPreprocessor, pad
@@ -49,6 +49,7 @@ __all__ = [
     "read_flow",
     "read_frames",
     "read_midi",
+    "read_points",
     "read_wav",
     "render",
     "shifted",

@@ -1,7 +1,10 @@
 """Sets of points, of any sizes, to arrays of one size with a mask."""
 
+import os
+
 import numpy as np
 
+from keras_perceiver.preprocessing.files import check_regular
 from keras_perceiver.preprocessing.images import check_finite
 
 
@@ -53,7 +56,8 @@ class PointPreprocessor:
 
         Args:
             sets: arrays `[m, num_axes + content_channels]`, coordinates first, from -1
-                to 1; a sequence of them, of any sizes, or one. A set may be empty.
+                to 1, or paths of `.npy` files with one each; a sequence of them, of any
+                sizes, or one. A set may be empty.
             pad_to: number of slots, for shapes that stay the same; None for the size of
                 the largest set.
 
@@ -62,10 +66,12 @@ class PointPreprocessor:
             `padding_mask` `[B, M]`, int32, 1 at points and 0 at padding.
 
         Raises:
+            FileNotFoundError: no such file.
             ValueError: no set, an array of another shape, coordinates out of range,
-                NaN, or a set larger than `pad_to`.
+                NaN, a set larger than `pad_to`, or a broken file.
         """
-        if isinstance(sets, np.ndarray) and sets.ndim == 2:
+        is_array = isinstance(sets, np.ndarray) and sets.ndim == 2
+        if is_array or isinstance(sets, (str, os.PathLike)):
             sets = [sets]
         sets = [self._checked(points) for points in sets]
         if not sets:
@@ -85,6 +91,8 @@ class PointPreprocessor:
         return {"points": points, "padding_mask": padding_mask.astype("int32")}
 
     def _checked(self, points):
+        if isinstance(points, (str, os.PathLike)):
+            points = read_points(points)
         points = np.asarray(points, "float32")
         channels = self.num_axes + self.content_channels
         if points.ndim != 2 or points.shape[1] != channels:
@@ -100,3 +108,40 @@ class PointPreprocessor:
                 f"afterwards alike. Received one of size {largest:g}"
             )
         return points
+
+
+def read_points(path):
+    """The set of points in a `.npy` file, as `numpy.save` writes it.
+
+    Args:
+        path: of the file.
+
+    Returns:
+        Float32 `[m, channels]`.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: no such file of numbers, a broken one, or another shape.
+
+    Example:
+    >>> import tempfile
+    >>> path = os.path.join(tempfile.mkdtemp(), "points.npy")
+    >>> np.save(path, np.zeros((5, 3)))
+    >>> read_points(path).shape
+    (5, 3)
+    """
+    check_regular(path)
+    try:
+        # Mapped: a header that promises more than the file has allocates nothing.
+        points = np.load(path, mmap_mode="r", allow_pickle=False)
+        points = np.array(points, "float32")
+    except (ValueError, TypeError, EOFError, OSError) as error:
+        raise ValueError(
+            f"`sets` must be .npy files of numbers that can be read. Received: {path} "
+            f"({error})"
+        ) from None
+    if points.ndim != 2:
+        raise ValueError(
+            f"{path} must hold an array [points, channels]. Received: shape={points.shape}"
+        )
+    return points

@@ -150,7 +150,7 @@ WRONG = [
     ([*FIT, *FAST, "--lr_schedule.warmup_steps=-1"], "warmup_steps=-1"),
     ([*FIT, *FAST, "--augmentation.shift=-1"], "`shift` .* shift=-1"),
     ([*FIT], "required: --model.encoder.num_latents, --model.encoder.latent_channels"),
-    (["fit", "essay"], "fit needs a task: causal-lm, .* Received: essay"),
+    (["fit", "essay"], "fit needs a task: audio-classifier, .* Received: essay"),
     (["fly"], "unknown command 'fly'; expected one of fit"),
     (["predict", "/nope.png"], "/nope.png|digits"),
     (["evaluate", "/nope"], "/nope"),

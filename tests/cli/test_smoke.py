@@ -11,8 +11,11 @@ from command_line import run
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "guides" / "configs"
 TASKS = {
+    "audio-classifier": ("notes",),
     "image-classifier": ("digits", "imagenet", "mnist", "mnist_small"),
     "masked-lm": ("masked_lm_imdb", "masked_lm_small", "topics_masked_lm"),
+    "multimodal-autoencoder": ("digit_tones",),
+    "point-classifier": ("point_digits",),
     "text-classifier": (
         "text_classifier_imdb",
         "text_classifier_small",

@@ -25,6 +25,20 @@ def test_digits_become_their_inked_pixels():
         np.testing.assert_array_equal(drawn, image[..., 0])
 
 
+def test_folders_of_sets(tmp_path):
+    for name, size in (("bar", 3), ("star", 7)):
+        (tmp_path / name).mkdir()
+        for i, points in enumerate(tiny_points.sets(*[size] * 5)):
+            np.save(tmp_path / name / f"{i}.npy", points)
+    data = kp.data.point_folder(str(tmp_path))
+    assert (data.labels, len(data.train), len(data.test)) == (["bar", "star"], 8, 2)
+    for part in (data.train, data.test):
+        assert {(len(points), label) for points, label in part} == {(3, 0), (7, 1)}
+    np.save(tmp_path / "bar" / "0.npy", np.zeros(3))
+    with pytest.raises(ValueError, match=r"0.npy must hold an array .*shape=\(3,\)"):
+        kp.data.point_folder(str(tmp_path))
+
+
 @pytest.fixture(scope="module")
 def model():
     return tiny_points.classifier()

@@ -65,3 +65,36 @@ def test_configuration_and_its_refusals():
         PointPreprocessor(0)
     with pytest.raises(ValueError, match="`content_channels` must be an integer from 0"):
         PointPreprocessor(2, 0.5)
+
+
+def test_files_are_sets_too(tmp_path):
+    points = np.linspace(-1, 1, 12).reshape(4, 3)
+    np.save(tmp_path / "set.npy", points)
+    np.save(tmp_path / "empty.npy", points[:0])
+    path = str(tmp_path / "set.npy")
+    one, several = PointPreprocessor(2, 1)(path), [path, tmp_path / "empty.npy", points]
+    np.testing.assert_allclose(one["points"][0], points, atol=1e-6)
+    masks = PointPreprocessor(2, 1)(several)["padding_mask"]
+    assert masks.sum(axis=1).tolist() == [4, 0, 4]
+
+
+@pytest.mark.parametrize(
+    "array", [np.array([{}]), np.array(["a"]), np.zeros(3), b"", b"no"]
+)
+def test_broken_files(array, tmp_path):
+    path = tmp_path / "set.npy"
+    path.write_bytes(array) if isinstance(array, bytes) else np.save(path, array)
+    with pytest.raises(ValueError, match="set.npy"):
+        PointPreprocessor(3)(path)
+    with pytest.raises(FileNotFoundError):
+        PointPreprocessor(3)(tmp_path / "other.npy")
+
+
+def test_a_file_that_promises_too_much_allocates_nothing(tmp_path):
+    path = tmp_path / "set.npy"
+    header = {"descr": "<f8", "fortran_order": False, "shape": (10**13, 3)}
+    with open(path, "wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        file.write(bytes(24))
+    with pytest.raises(ValueError, match="set.npy"):
+        PointPreprocessor(3)(path)

@@ -3,9 +3,8 @@
 import keras
 
 from keras_perceiver import visualization
-from keras_perceiver.cli.options import values
+from keras_perceiver.cli.encoders import ClassifierTask
 from keras_perceiver.cli.sources import Images
-from keras_perceiver.cli.task import ClassifierTask
 from keras_perceiver.data import Augmentation
 from keras_perceiver.layers import PerceiverEncoder
 from keras_perceiver.models import ImageClassifier, ImageEncoder
@@ -21,6 +20,7 @@ class ImageClassifierTask(ClassifierTask):
     preprocessor_class = ImagePreprocessor
     preprocessor_skip = ("image_shape", "labels")
     data = Images
+    from_data = {"image_shape": tuple[int, int, int]}
     one_hot = True
 
     def add_training_options(self, parser):  # noqa: D102 (inherited)
@@ -61,19 +61,9 @@ class ImageClassifierTask(ClassifierTask):
         )
         return {**self.compile_options(model), "loss": loss}
 
-    def model(self, chosen):  # noqa: D102 (inherited)
-        encoder_options = values(chosen.model.encoder)
-        if encoder_options["image_shape"] is None:
-            image, _ = chosen.data.train[0]
-            encoder_options["image_shape"] = tuple(int(size) for size in image.shape)
-        encoder = ImageEncoder(**encoder_options)
-        labels = self.labels(chosen)
-        preprocessor = ImagePreprocessor(
-            encoder.image_shape, labels=labels, **values(chosen.model.preprocessor)
-        )
-        return self.build(
-            chosen.model, encoder, preprocessor=preprocessor, num_classes=len(labels)
-        )
+    def data_options(self, chosen):  # noqa: D102 (inherited)
+        image, _ = chosen.data.train[0]
+        return {"image_shape": tuple(int(size) for size in image.shape)}
 
     def augmentation(self, chosen):  # noqa: D102 (inherited)
         wanted = chosen.augmentation != Augmentation()
@@ -88,10 +78,6 @@ class ImageClassifierTask(ClassifierTask):
         path = folder / "attention_maps.png"
         visualization.plot_attention_maps(model, list(images), path, labels=labels)
         return {path.name: "where the latents look"}
-
-    def predict(self, model, inputs, files, top_k):  # noqa: D102 (inherited)
-        paths = [*inputs, *files]
-        return paths, model.classify(paths, top_k=top_k)
 
 
 TASK = ImageClassifierTask()

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from keras_perceiver.cli.options import documented, option_class, values
+from keras_perceiver.cli.encoders import EncoderTask
 from keras_perceiver.cli.sources import MovingFrames
-from keras_perceiver.cli.task import EncoderTask, Training
+from keras_perceiver.cli.task import Training
 from keras_perceiver.data import flow_batches
 from keras_perceiver.layers import PerceiverEncoder
 from keras_perceiver.models import OpticalFlow, OpticalFlowEncoder
@@ -24,28 +24,20 @@ class OpticalFlowTask(EncoderTask):
     preprocessor_class = FlowPreprocessor
     preprocessor_skip = ("image_shape",)
     data = MovingFrames
-
-    def encoder_options(self):  # noqa: D102 (inherited)
-        text = documented(OpticalFlowEncoder)["image_shape"].partition(";")[0]
-        shape = (tuple[int, int] | None, None, f"{text}. None: those of the data's first.")
-        return option_class("EncoderOptions", *self.encoder_sources, image_shape=shape)
-
-    smoke_encoder = {"image_shape": None}
+    from_data = {"image_shape": tuple[int, int]}
 
     def smoke(self, output):  # noqa: D102 (inherited)
         data = {"data": "moved_photographs", "data.size": [24, 24]}
         return super().smoke(output) | data
 
     def model(self, chosen):  # noqa: D102 (inherited)
-        options = values(chosen.model.encoder)
-        if options["image_shape"] is None:
-            first = chosen.data.train[0][0]
-            options["image_shape"] = tuple(int(size) for size in first.shape[:2])
-        encoder = OpticalFlowEncoder(**options)
-        preprocessor = FlowPreprocessor(
-            encoder.image_shape, **values(chosen.model.preprocessor)
-        )
+        encoder = self.encoder(chosen)
+        preprocessor = self.preprocessor_of(encoder, chosen)
         return self.build(chosen.model, encoder, preprocessor=preprocessor)
+
+    def data_options(self, chosen):  # noqa: D102 (inherited)
+        first = chosen.data.train[0][0]
+        return {"image_shape": tuple(int(size) for size in first.shape[:2])}
 
     def training(self, model, chosen):  # noqa: D102 (inherited)
         data = chosen.data.train

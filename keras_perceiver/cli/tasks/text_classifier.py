@@ -3,9 +3,8 @@
 import pathlib
 import re
 
+from keras_perceiver.cli.encoders import ClassifierTask
 from keras_perceiver.cli.models import copy_weights, load, refuse
-from keras_perceiver.cli.options import option_class
-from keras_perceiver.cli.task import ClassifierTask
 from keras_perceiver.cli.texts import TextEncoderTask, read_text
 from keras_perceiver.models import MaskedLM, TextClassifier
 
@@ -22,6 +21,7 @@ class TextClassifierTask(TextEncoderTask, ClassifierTask):
     description = "Train a text classifier."
     model_class = TextClassifier
     default_data = "topic_passages"
+    more_encoder_options = {"preset": (str | None, None, ENCODER_HELP)}
     more_model_options = {
         "freeze_encoder": (bool, False, "Train the head alone, on an encoder as it is.")
     }
@@ -44,11 +44,6 @@ class TextClassifierTask(TextEncoderTask, ClassifierTask):
             "model.encoder.preset": None,
             "model.query_channels": 32,
         }
-
-    def encoder_options(self):  # noqa: D102 (inherited)
-        return option_class(
-            "EncoderOptions", *self.encoder_sources, preset=(str | None, None, ENCODER_HELP)
-        )
 
     def defaults(self, chosen_value):  # noqa: D102 (inherited)
         preset = chosen_value("model.encoder.preset")
