@@ -27,9 +27,10 @@ endif
 	$(BIN)/python -m pip install -c constraints.txt -e '.[$(backends),data,cli]'
 	touch $@
 
-# Two test processes at a time; BACKENDS=jax make test runs one backend alone.
+# Two test processes at a time; BACKENDS=jax make test runs one backend alone. Slow tests
+# run on one backend each; PYTEST='-q -n 2' make test runs them on all.
 BACKENDS ?= tensorflow jax torch
-PYTEST ?= -q -n 2
+PYTEST ?= -q -n 2 --slow-once
 # Threads of two processes that wait for each other by spinning make tests several times slower.
 test: export OMP_WAIT_POLICY := PASSIVE
 

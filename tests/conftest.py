@@ -20,18 +20,31 @@ import numpy as np
 import pytest
 
 BACKEND = os.environ["KERAS_BACKEND"]
+# It is there in a second, and compiles nothing.
+FASTEST = "torch"
 
 
 def pytest_report_header():
     return f"keras {keras.__version__} on {keras.backend.backend()}"
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--slow-once",
+        action="store_true",
+        help="run tests marked `slow` on one backend alone, as `make test` does",
+    )
+
+
 def pytest_collection_modifyitems(config, items):
-    if BACKEND == "tensorflow":
-        return
-    kept = [item for item in items if "one_backend" not in item.keywords]
-    config.hook.pytest_deselected(items=[i for i in items if "one_backend" in i.keywords])
-    items[:] = kept
+    once = ("one_backend", *(["slow"] if config.getoption("--slow-once") else []))
+
+    def runs_here(item):
+        marker = next(filter(None, map(item.get_closest_marker, once)), None)
+        return marker is None or marker.kwargs.get("on", FASTEST) == BACKEND
+
+    config.hook.pytest_deselected(items=[i for i in items if not runs_here(i)])
+    items[:] = filter(runs_here, items)
 
 
 @pytest.fixture(autouse=True)

@@ -296,6 +296,7 @@ def test_configs_train_as_published(capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.one_backend(on="tensorflow")
 def test_a_language_model_learns_more_than_frequencies(tmp_path):
     """The command as it stands, on the embedded text, with the model's export."""
     output = tmp_path / "run"

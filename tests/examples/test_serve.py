@@ -9,7 +9,7 @@ import pytest
 
 import keras_perceiver as kp
 
-pytestmark = pytest.mark.one_backend
+pytestmark = pytest.mark.one_backend(on="tensorflow")
 EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
 
 

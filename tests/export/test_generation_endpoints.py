@@ -85,7 +85,7 @@ print("served")
 
 
 @exports
-@pytest.mark.slow
+@pytest.mark.slow(on="tensorflow")
 def test_a_fresh_process_generates_what_keras_does(exported, tmp_path):
     """Token by token, past the longest context, with prompts of different lengths."""
     model, inputs = tiny_ar.shared_lm(), prompts(LONGEST, 20, 1)
@@ -107,8 +107,8 @@ def test_a_fresh_process_generates_what_keras_does(exported, tmp_path):
 
 
 @exports
-@pytest.mark.slow
-@pytest.mark.one_backend
+@pytest.mark.slow(on="tensorflow")
+@pytest.mark.one_backend(on="tensorflow")
 def test_the_example_prints_what_keras_generates(exported):
     texts = ["Once", "A longer one"]
     more = tiny_ar.shared_lm().generate(
@@ -121,7 +121,7 @@ def test_the_example_prints_what_keras_generates(exported):
 
 
 @exports
-@pytest.mark.slow
+@pytest.mark.slow(on="tensorflow")
 def test_music_seeds_stop_tokens_and_prompts_shorter_than_the_latents(tmp_path):
     import tensorflow as tf
 
@@ -205,7 +205,7 @@ def test_each_endpoint_is_verified(served, wrong):
         verify(endpoints | {wrong: tampered})
 
 
-@pytest.mark.one_backend
+@pytest.mark.one_backend(on="tensorflow")
 @pytest.mark.parametrize(
     ("options", "match"),
     [
@@ -221,14 +221,14 @@ def test_options_out_of_range_are_refused_and_nothing_written(options, match, tm
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.one_backend
+@pytest.mark.one_backend(on="tensorflow")
 def test_other_models_have_no_options(tmp_path):
     with pytest.raises(ValueError, match="Only models that generate .* ImageClassifier"):
         kp.export.saved_model(tiny.classifier(), tmp_path / "exported", sampler="greedy")
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.one_backend
+@pytest.mark.one_backend(on="tensorflow")
 def test_defaults_are_those_of_generation():
     here, there = (inspect.signature(f).parameters for f in (Generation, stream))
     for name in ("num_latents", "sampler", "stop_ids"):

@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 
+ONE_BACKEND = pytest.mark.one_backend(on="tensorflow")
+
 
 @pytest.mark.parametrize(
     "fast",
     [
         pytest.param("1", id="small"),
-        pytest.param("0", id="full", marks=[pytest.mark.one_backend, pytest.mark.slow]),
+        pytest.param("0", id="full", marks=[ONE_BACKEND, pytest.mark.slow]),
     ],
 )
 def test_it_copies_from_the_prefix(fast, run_guide):

@@ -3,7 +3,7 @@
 import pytest
 
 
-@pytest.mark.one_backend
+@pytest.mark.one_backend(on="tensorflow")
 @pytest.mark.slow
 def test_a_fixed_permutation_does_not_matter(run_guide):
     guide, printed, folder = run_guide("permuted_pixels", fast="0")

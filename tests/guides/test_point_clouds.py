@@ -3,7 +3,7 @@
 import pytest
 
 
-@pytest.mark.one_backend
+@pytest.mark.one_backend(on="tensorflow")
 @pytest.mark.parametrize(
     "fast",
     [pytest.param("1", id="small"), pytest.param("0", id="full", marks=pytest.mark.slow)],

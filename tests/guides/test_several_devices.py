@@ -15,7 +15,7 @@ WAYS = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.slow(on="jax")
 def test_losses_are_those_of_one_device(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("KERAS_PERCEIVER_FAST", "1")
     monkeypatch.setenv("PYTHONPATH", str(GUIDE.parents[1]))

@@ -98,6 +98,7 @@ def error(after, before):
     return np.sqrt(np.square(after - before).mean() / np.square(before).mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_int8_with_lora_trains_its_factors_and_is_saved(name, tmp_path):
     model, x = made(name)
@@ -122,6 +123,7 @@ def test_int8_with_lora_trains_its_factors_and_is_saved(name, tmp_path):
     assert {w.path for w in again.trainable_weights} == trained
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_int4_is_near_and_saved(name, tmp_path):
     model, x = made(name)

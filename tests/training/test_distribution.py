@@ -100,7 +100,7 @@ def test_two_processes_are_as_one(one_process, tmp_path):
 
 
 @jax_only
-@pytest.mark.slow
+@pytest.mark.slow(on="jax")
 def test_each_task_model_is_split_and_the_same():
     results = result(start("tensor"))
     tasks = {
