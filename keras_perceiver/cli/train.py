@@ -17,6 +17,7 @@ from keras_perceiver.cli.schedules import FUNCTIONS, Schedule
 from keras_perceiver.cli.smoke import HELP, smoke
 from keras_perceiver.cli.trainer import Trainer
 from keras_perceiver.data.pipeline import read_ahead
+from keras_perceiver.training.callbacks import check_monitor, make_metrics
 from keras_perceiver.training.resumable import HISTORY, total_steps
 
 
@@ -65,6 +66,8 @@ def _train(command, task, chosen, config):
             jit_compile=chosen.jit_compile,
             **task.chosen_compile_options(chosen, model),
         )
+        make_metrics(model, train.batches[0])
+        check_monitor(trainer.monitor, model)
         folder = run_folder.make(chosen.output, config, chosen.seed, chosen.resume)
     length = getattr(model.preprocessor, "max_length", None)
     records = task.records(model)

@@ -9,6 +9,7 @@ import keras
 from keras_perceiver import processes
 from keras_perceiver.data.pipeline import read_ahead
 from keras_perceiver.files import cut
+from keras_perceiver.training.callbacks import make_metrics
 from keras_perceiver.training.checkpoints import Checkpoints, StateError
 from keras_perceiver.training.saver import Saver
 
@@ -76,8 +77,7 @@ def resumable_fit(
                 f"it. Received: {folder} with step {checkpoints.steps()[-1]}"
             )
         restored = checkpoints.restore(model) if resume else None
-        if restored:
-            model.test_on_batch(*batches[0])  # makes the metrics, whose sums go on
+        make_metrics(model, batches[0])  # whose sums go on
         progress, metrics = restored or ({"step": 0, "logs": {}}, None)
         done = progress["step"]
         # An epoch counts when it was judged: its last step alone is not enough.

@@ -61,11 +61,14 @@ def test_wrong_values_are_named(option, message, tmp_path, capsys):
     assert_refused([*FIT, option, f"--output={tmp_path}/run"], message, capsys)
 
 
-@pytest.mark.one_backend
-def test_what_to_keep_the_best_of_must_be_there(tmp_path):
-    options = ["--trainer.monitor=val_auc", "--trainer.max_steps=1"]
-    with pytest.raises(ValueError, match="`monitor` must be one of accuracy, .*val_auc"):
-        run([*FIT, *options, f"--output={tmp_path}"])
+def test_what_to_keep_the_best_of_must_be_there(tmp_path, capsys):
+    """Before an earlier run makes room."""
+    (tmp_path / "best_preset").mkdir()
+    options = ["--trainer.monitor=val_auc", "--overwrite=true", f"--output={tmp_path}"]
+    names = "loss, accuracy, val_loss, val_accuracy"
+    message = f"`monitor` must be one of {names}. Received: val_auc"
+    assert_refused([*FIT, *options], message, capsys)
+    assert [path.name for path in tmp_path.iterdir()] == ["best_preset"]
 
 
 @pytest.mark.one_backend

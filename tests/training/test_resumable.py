@@ -193,3 +193,13 @@ def test_the_best_epoch_is_known_after_a_resumption(tmp_path):
         ValueError, match="`monitor` must be one of loss. Received: val_loss"
     ):
         best.on_epoch_end(3, {"loss": 0.1})
+
+
+def test_what_to_keep_the_best_of_is_looked_for_before_the_first_step(tmp_path):
+    best = kp.training.BestPreset(tmp_path / "best", monitor="val_auc")
+    names = "loss, mae, val_loss, val_mae"
+    with pytest.raises(ValueError, match=f"`monitor` must be one of {names}. Received"):
+        kp.training.resumable_fit(
+            model(), batches().repeat(), tmp_path, STEPS, callbacks=[best], verbose=0
+        )
+    assert not (tmp_path / "checkpoints").exists()
