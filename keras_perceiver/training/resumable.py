@@ -39,6 +39,10 @@ def resumable_fit(
     for each epoch. A loss or weights that are not finite stop the training; the last
     state is one from before.
 
+    Several JAX processes call it together, each with its part of the batches
+    (`kp.data.shard`) and with a folder that all see; the first one writes. A signal to
+    one of them ends them all, after the same step.
+
     Args:
         model: compiled, built the same way each time.
         batches: an endless `grain.MapDataset` of batches, as `kp.data.batches` gives
@@ -83,13 +87,14 @@ def resumable_fit(
         # An epoch counts when it was judged: its last step alone is not enough.
         epoch = max(0, done - 1) // steps_per_epoch
         # The header stays only where other epochs do: metrics may be others.
-        cut(history, f"{epoch}," if epoch else "")
+        processes.in_the_first(lambda: cut(history, f"{epoch}," if epoch else ""))
         total = total_steps(steps_per_epoch, epochs, max_steps)
+        first = processes.is_first()
         averages = getattr(model.optimizer, "use_ema", False)
         saver = Saver(checkpoints, batches, steps_per_epoch, total, save_every)
         callbacks = [
             *([keras.callbacks.SwapEMAWeights()] if averages else []),
-            keras.callbacks.CSVLogger(history, append=True),
+            *([keras.callbacks.CSVLogger(history, append=True)] if first else []),
             *callbacks,
             saver,
         ]
@@ -179,6 +184,7 @@ def _judge(model, validation, callbacks, epoch, logs):
     """The end of an epoch whose steps were all made before the interruption."""
     every = keras.callbacks.CallbackList(list(callbacks), model=model)
     every.on_train_begin()
+    processes.largest(0)  # All have read the history before the first one adds to it.
     every.on_epoch_begin(epoch)
     if validation:
         scores = model.evaluate(

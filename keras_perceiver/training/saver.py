@@ -9,6 +9,7 @@ import threading
 import keras
 import numpy as np
 
+from keras_perceiver import processes
 from keras_perceiver.training.checkpoints import NotFiniteError
 
 
@@ -40,7 +41,7 @@ class Saver(keras.callbacks.Callback):
         self.checkpoints, self.batches = checkpoints, batches
         self.steps_per_epoch, self.total = steps_per_epoch, total
         self.save_every = save_every
-        self.step, self.metrics, self.signal = 0, None, None
+        self.step, self.metrics, self.signal = 0, None, 0
 
     def start(self, step, metrics):
         """Before `fit`: steps made, and sums of the metrics of a begun epoch."""
@@ -82,15 +83,20 @@ class Saver(keras.callbacks.Callback):
         if not math.isfinite(loss):
             self._stop(loss)
         ends = self.step % self.steps_per_epoch == 0 or self.step == self.total
-        if ends or self.signal or (self.save_every and self.step % self.save_every == 0):
+        asked = self._asked()
+        if ends or asked or (self.save_every and self.step % self.save_every == 0):
             self._save(logs)
-        if self.signal:
-            raise InterruptedTraining(self.signal)
+        if asked:
+            raise InterruptedTraining(asked)
 
     def on_test_batch_end(self, batch, logs=None):
         """The state is saved: it is looked at again."""
-        if self.signal:
-            raise InterruptedTraining(self.signal)
+        if asked := self._asked():
+            raise InterruptedTraining(asked)
+
+    def _asked(self):
+        """The signal that came, in any of several processes: they end together; or 0."""
+        return processes.largest(self.signal)
 
     def _save(self, logs):
         if hasattr(self.model, "jax_state_sync"):
