@@ -7,6 +7,7 @@ import ml_dtypes  # noqa: F401 (numpy knows bfloat16)
 import numpy as np
 
 from keras_perceiver.models import flops
+from keras_perceiver.models.activations import activation_bytes
 
 # A step is a forward pass and twice as much backward (arXiv 2001.08361, section 2.1).
 PASSES = 3
@@ -32,12 +33,13 @@ def overview(model, records, count, held_out_count, batch_size, length=None):
     slots = [*model.variables, *model.optimizer.variables, *model.trainable_variables]
     work = PASSES * batch_size * flops(model, length=length)
     memory = _rounded(sum(map(_size, slots)), "B")
+    kept = _rounded(activation_bytes(model, batch_size, length), "B")
     name = type(model).__name__
     data = f"{count:,} {records}, {held_out_count:,} held out"
     return (
         f"{name} with {parameters} on {data}\n"
         f"  a step of {batch_size}: {_rounded(work, 'FLOP')}; weights, gradients and "
-        f"optimizer: {memory}, activations not counted\n"
+        f"optimizer: {memory}, activations: about {kept}\n"
         f"  {keras.backend.backend()} on {', '.join(devices())}"
     )
 

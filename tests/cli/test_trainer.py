@@ -1,6 +1,7 @@
 """`--trainer.`: how long and how `fit` trains."""
 
 import csv
+import re
 
 import keras
 import pytest
@@ -32,6 +33,7 @@ def test_limits_of_a_dry_run(tmp_path):
     limits = ["--trainer.limit_train_batches=2", "--trainer.limit_val_batches=3"]
     printed = run([*FIT, *limits, "--trainer.max_steps=3", f"--output={tmp_path}"])
     assert "on 96 images" in printed
+    assert re.search(r"optimizer: \S+ kB, activations: about \S+ kB", printed)
     assert len(epochs(tmp_path)) == 2
     states = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
     assert states == ["step_000000002", "step_000000003"]
