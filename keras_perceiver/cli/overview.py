@@ -19,7 +19,7 @@ def overview(model, records, count, held_out_count, batch_size, length=None):
     Args:
         model: compiled.
         records: what the records are, in the plural.
-        count: how many there are to train on.
+        count: how many there are to train on; None if they are a stream.
         held_out_count: how many are held out.
         batch_size: records a step.
         length: tokens of a record, in a model of text.
@@ -35,7 +35,8 @@ def overview(model, records, count, held_out_count, batch_size, length=None):
     memory = _rounded(sum(map(_size, slots)), "B")
     kept = _rounded(activation_bytes(model, batch_size, length), "B")
     name = type(model).__name__
-    data = f"{count:,} {records}, {held_out_count:,} held out"
+    seen = "a stream of" if count is None else f"{count:,}"
+    data = f"{seen} {records}, {held_out_count:,} held out"
     return (
         f"{name} with {parameters} on {data}\n"
         f"  a step of {batch_size}: {_rounded(work, 'FLOP')}; weights, gradients and "

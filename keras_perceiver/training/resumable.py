@@ -11,6 +11,7 @@ from keras_perceiver.data.pipeline import read_ahead
 from keras_perceiver.files import cut
 from keras_perceiver.training.callbacks import make_metrics
 from keras_perceiver.training.checkpoints import Checkpoints, StateError
+from keras_perceiver.training.position import Position
 from keras_perceiver.training.saver import Saver
 
 CHECKPOINTS, HISTORY = "checkpoints", "history.csv"
@@ -46,7 +47,7 @@ def resumable_fit(
     Args:
         model: compiled, built the same way each time.
         batches: an endless `grain.MapDataset` of batches, as `kp.data.batches` gives
-            with a seed.
+            with a seed; or an endless stream of one process, as `kp.data.causal_stream`.
         folder: to write to; made if it is not there.
         steps_per_epoch: batches between two looks at the validation data.
         epochs: how many epochs to train in all, those before the interruption included.
@@ -81,9 +82,12 @@ def resumable_fit(
                 f"it. Received: {folder} with step {checkpoints.steps()[-1]}"
             )
         restored = checkpoints.restore(model) if resume else None
-        make_metrics(model, batches[0])  # whose sums go on
         progress, metrics = restored or ({"step": 0, "logs": {}}, None)
         done = progress["step"]
+        position = Position(batches, workers)
+        if restored:
+            position.restore(done, progress.get("stream"))
+        make_metrics(model, position.batch(done))  # whose sums go on
         # An epoch counts when it was judged: its last step alone is not enough.
         epoch = max(0, done - 1) // steps_per_epoch
         # The header stays only where other epochs do: metrics may be others.
@@ -91,7 +95,7 @@ def resumable_fit(
         total = total_steps(steps_per_epoch, epochs, max_steps)
         first = processes.is_first()
         averages = getattr(model.optimizer, "use_ema", False)
-        saver = Saver(checkpoints, batches, steps_per_epoch, total, save_every)
+        saver = Saver(checkpoints, position, steps_per_epoch, total, save_every)
         callbacks = [
             *([keras.callbacks.SwapEMAWeights()] if averages else []),
             *([keras.callbacks.CSVLogger(history, append=True)] if first else []),
@@ -115,7 +119,7 @@ def resumable_fit(
                 saver.start(done, metrics)
                 with _unfinished(model, done + steps * (last - epoch) < total):
                     model.fit(
-                        read_ahead(batches[done:], workers=workers),
+                        position.after(done),
                         steps_per_epoch=steps,
                         initial_epoch=epoch,
                         epochs=last,

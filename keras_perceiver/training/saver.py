@@ -30,15 +30,15 @@ class Saver(keras.callbacks.Callback):
 
     Args:
         checkpoints: `Checkpoints` to write to.
-        batches: what is trained on, a `grain.MapDataset`.
+        position: what is trained on, a `Position`.
         steps_per_epoch: steps of an epoch, after which the state is written.
         total: steps of the whole training, likewise.
         save_every: steps after which it is written, too, or None.
     """
 
-    def __init__(self, checkpoints, batches, steps_per_epoch, total, save_every):
+    def __init__(self, checkpoints, position, steps_per_epoch, total, save_every):
         super().__init__()
-        self.checkpoints, self.batches = checkpoints, batches
+        self.checkpoints, self.position = checkpoints, position
         self.steps_per_epoch, self.total = steps_per_epoch, total
         self.save_every = save_every
         self.step, self.metrics, self.signal = 0, None, 0
@@ -103,7 +103,8 @@ class Saver(keras.callbacks.Callback):
             self.model.jax_state_sync()
         logs = {name: float(value) for name, value in logs.items()}
         try:
-            progress = {"step": self.step, "logs": logs}
+            state = self.position.state(self.step)
+            progress = {"step": self.step, "logs": logs, "stream": state}
             self.checkpoints.save(self.model, self.step, progress)
         except NotFiniteError as error:
             raise NotFiniteError(f"{error}. {self._last_good()}") from None
@@ -111,7 +112,7 @@ class Saver(keras.callbacks.Callback):
             print(f"\nstate not saved: {error}", file=sys.stderr)
 
     def _stop(self, loss):
-        inputs = keras.tree.flatten(self.batches[self.step - 1])
+        inputs = keras.tree.flatten(self.position.batch(self.step - 1))
         kinds = [np.asarray(x) for x in inputs]
         broken = any(x.dtype.kind == "f" and not np.isfinite(x).all() for x in kinds)
         cause = " The batch itself has values that are not finite." if broken else ""

@@ -52,11 +52,12 @@ class Stop(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-def fit(folder, built, steps=0, data=None, **options):
+def fit(folder, built, steps=0, data=None, stream=False, **options):
     """What came out: weights and history."""
     options = {"epochs": 3, "validation_data": batches(), "verbose": 0} | options
     options["callbacks"] = [Stop(steps)] if steps else []
     data = (data or batches()).repeat()
+    data = data.to_iter_dataset() if stream else data
     with contextlib.suppress(KeyboardInterrupt):
         kp.training.resumable_fit(built, data, folder, STEPS, **options)
     return built.get_weights(), (folder / "history.csv").read_text()
@@ -81,6 +82,18 @@ def test_resumed_weights_are_those_of_one_training(
         np.testing.assert_array_equal(one, other)
     assert "resumed after step" in capsys.readouterr().err
     assert rows == again
+
+
+def test_a_stream_goes_on_where_it_was(tmp_path):
+    options = {"save_every": 2, "max_steps": 8}
+    expected, rows = fit(tmp_path / "one", model(), **options)
+    fit(tmp_path / "two", model(), 5, stream=True, **options)
+    resumed, again = fit(tmp_path / "two", model(), resume=True, stream=True, **options)
+    for one, other in zip(expected, resumed, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert rows == again
+    with pytest.raises(kp.training.StateError, match="`batches` must be those of the tr"):
+        fit(tmp_path / "one", model(), resume=True, stream=True, **options)
 
 
 @pytest.mark.one_backend
