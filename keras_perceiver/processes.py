@@ -17,6 +17,24 @@ def several():
     return jax.process_count() > 1
 
 
+def is_first():
+    """Whether this is the process that writes."""
+    if not several():
+        return True
+    import jax
+
+    return jax.process_index() == 0
+
+
+def largest(number):
+    """The largest of the processes' numbers, an integer; all must call this."""
+    if not several():
+        return number
+    from jax.experimental import multihost_utils
+
+    return int(multihost_utils.process_allgather(np.asarray(number)).max())
+
+
 def whole(tensor):
     """Values of a tensor or variable as a numpy array, wherever they are.
 
@@ -44,12 +62,11 @@ def in_the_first(write):
     if not several():
         write()
         return
-    import jax
     from jax.experimental import multihost_utils
 
     written = False
     try:
-        if jax.process_index() == 0:
+        if is_first():
             write()
         written = True
     finally:  # or the others would wait for ever

@@ -5,7 +5,10 @@
 
 import contextlib
 import json
+import os
+import pathlib
 import random
+import signal
 import sys
 
 import numpy as np
@@ -141,13 +144,18 @@ def kinds(*names):
     return results
 
 
-def process(port, index, folder):
-    """One of two processes, with half of the rows of each batch."""
+def start(port, index):
+    """Begin as one of two processes."""
     sys.modules["tensorflow"] = None  # Keras' seeds would import it
     import keras
 
-    index = int(index)
-    keras.distribution.initialize(f"127.0.0.1:{port}", 2, index)
+    keras.distribution.initialize(f"127.0.0.1:{port}", 2, int(index))
+    return int(index)
+
+
+def process(port, index, folder):
+    """One of two processes, with half of the rows of each batch."""
+    index = start(port, index)
     import keras_perceiver as kp
     from keras_perceiver import processes
 
@@ -173,7 +181,80 @@ def process(port, index, folder):
             model.predict(np.zeros((4, *model.input_shape[1:])), verbose=0)
         except ValueError as error:
             found["errors"].append(str(error))
+        found["stopped"] = trained_and_stopped(index, pathlib.Path(folder).parent)
     return found
+
+
+def survivor():
+    """A model with dropout, whose resumed weights depend on all that is saved."""
+    import keras
+
+    import tiny
+    from keras_perceiver.layers import AttentionSpec
+
+    random.seed(0)
+    attention = AttentionSpec(num_heads=2, qk_channels=8, dropout=0.2)
+    model = tiny.classifier(cross_attention=attention)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.AdamW(1e-2), loss, metrics=["accuracy"])
+    return model
+
+
+def survive(model, index, folder, resume=False, callbacks=()):
+    """Train for two epochs of three steps, as one of two processes."""
+    import grain
+
+    import keras_perceiver as kp
+    import tiny
+
+    def batch(i):
+        return tiny.images(BATCH, seed=i), np.arange(i, i + BATCH) % tiny.NUM_CLASSES
+
+    data = kp.data.shard(grain.MapDataset.source(range(4)).map(batch), index, 2)
+    best = kp.training.BestPreset(folder / "best", history=folder / "history.csv")
+    kp.training.resumable_fit(
+        model,
+        data.repeat(),
+        folder,
+        steps_per_epoch=3,
+        epochs=2,
+        resume=resume,
+        validation_data=data[:1],
+        callbacks=[best, *callbacks],
+        verbose=0,
+    )
+
+
+def trained_and_stopped(index, folder):
+    """A whole training, and one of which one process alone got a signal."""
+    import keras
+
+    import keras_perceiver as kp
+    from keras_perceiver.training.checkpoints import Checkpoints
+
+    def stop(epoch, logs):
+        if epoch == 1 and index == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    model = survivor()
+    initial = Checkpoints(folder / "initial")
+    initial.save(model, 0, {})
+    survive(model, index, folder / "whole")
+    initial.restore(model)  # and not a new one, which would be compiled again
+    callback = keras.callbacks.LambdaCallback(on_epoch_begin=stop)
+    try:
+        survive(model, index, folder / "stopped", callbacks=[callback])
+    except kp.training.InterruptedTraining as error:
+        return str(error)
+
+
+def resumed(port, index, folder):
+    """What was stopped goes on in one of two other processes."""
+    index = start(port, index)
+    import keras_perceiver as kp
+
+    with kp.training.distribute("fully_sharded"):
+        survive(survivor(), index, pathlib.Path(folder) / "stopped", resume=True)
 
 
 def task_models():

@@ -3,8 +3,10 @@
 Each command is imported when it is asked for: `--help` costs no TensorFlow.
 """
 
+import gc
 import importlib
 import os
+import signal
 import sys
 
 from keras_perceiver.cli.errors import CommandLineError, quiet_start, user_errors
@@ -35,7 +37,7 @@ def main(argv=None):
 
     Returns:
         The exit code: 0, or that of a `CommandLineError`, after one line on standard
-        error: 2 where it says which option or value is wrong.
+        error: 2 where it says which option or value is wrong. After Ctrl-C likewise, 130.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     if not argv or argv[0] in ("-h", "--help"):
@@ -53,8 +55,15 @@ def main(argv=None):
         getattr(module, function)(argv[1:])
     except CommandLineError as error:
         print(f"keras-perceiver: {error}", file=sys.stderr)
-        return error.code
-    return 0
+        code = error.code
+    except KeyboardInterrupt:
+        print("keras-perceiver: stopped by SIGINT", file=sys.stderr)
+        code = 128 + signal.SIGINT
+    else:
+        return 0
+    if code > 128:
+        gc.collect()  # Ends worker processes of Grain that the error's frames kept.
+    return code
 
 
 def _help():

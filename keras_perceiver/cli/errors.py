@@ -67,6 +67,8 @@ def quiet_start():
         os.dup2(notes.fileno(), 2)
         try:
             yield
+        except KeyboardInterrupt:
+            raise  # No fault, and nothing to explain.
         except BaseException:
             notes.seek(0)
             os.write(stderr, notes.read())

@@ -7,6 +7,7 @@ import ml_dtypes  # noqa: F401 (numpy knows bfloat16)
 import numpy as np
 
 from keras_perceiver.models import flops
+from keras_perceiver.models.activations import activation_bytes
 
 # A step is a forward pass and twice as much backward (arXiv 2001.08361, section 2.1).
 PASSES = 3
@@ -18,7 +19,7 @@ def overview(model, records, count, held_out_count, batch_size, length=None):
     Args:
         model: compiled.
         records: what the records are, in the plural.
-        count: how many there are to train on.
+        count: how many there are to train on; None if they are a stream.
         held_out_count: how many are held out.
         batch_size: records a step.
         length: tokens of a record, in a model of text.
@@ -32,12 +33,14 @@ def overview(model, records, count, held_out_count, batch_size, length=None):
     slots = [*model.variables, *model.optimizer.variables, *model.trainable_variables]
     work = PASSES * batch_size * flops(model, length=length)
     memory = _rounded(sum(map(_size, slots)), "B")
+    kept = _rounded(activation_bytes(model, batch_size, length), "B")
     name = type(model).__name__
-    data = f"{count:,} {records}, {held_out_count:,} held out"
+    seen = "a stream of" if count is None else f"{count:,}"
+    data = f"{seen} {records}, {held_out_count:,} held out"
     return (
         f"{name} with {parameters} on {data}\n"
         f"  a step of {batch_size}: {_rounded(work, 'FLOP')}; weights, gradients and "
-        f"optimizer: {memory}, activations not counted\n"
+        f"optimizer: {memory}, activations: about {kept}\n"
         f"  {keras.backend.backend()} on {', '.join(devices())}"
     )
 

@@ -19,8 +19,8 @@ class Training:
     """What a model is trained on.
 
     Args:
-        batches: an endless `grain.MapDataset`.
-        count: records in one pass.
+        batches: an endless `grain.MapDataset`, or a stream.
+        count: records in one pass; None of a stream.
         tokens: what the records are cut from, for a task on rows of tokens.
     """
 

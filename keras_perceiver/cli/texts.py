@@ -1,6 +1,8 @@
 """What tasks on text have in common, and texts as the command line names them."""
 
 import dataclasses
+import inspect
+import itertools
 import pathlib
 import tempfile
 
@@ -8,6 +10,7 @@ from keras_perceiver.cli.encoders import EncoderTask
 from keras_perceiver.cli.options import option_class, values
 from keras_perceiver.cli.sequences import SequenceTask, TokenTask
 from keras_perceiver.cli.sources import Texts
+from keras_perceiver.cli.task import Training
 from keras_perceiver.data import tokens
 from keras_perceiver.data.text import decode_utf8
 from keras_perceiver.data.token_ids import text_of
@@ -29,6 +32,10 @@ TOKENIZER_HELP = (
     "vocabulary of so many tokens that is trained on the training texts first."
 )
 
+STREAM_HELP = (
+    "Tokenize the training texts as they are read, and keep nothing: for a corpus too "
+    "large for --cache. --steps_per_epoch or --trainer.max_steps says how long to train."
+)
 # Workers are an option of `preprocess` alone, which fills the cache for the others.
 CorpusOptions = option_class(
     "CorpusOptions", tokens, skip=("documents", "tokenizer", "workers")
@@ -107,13 +114,43 @@ class TextEncoderTask(TextTask, EncoderTask):
 
 
 class LanguageTask(TextTask, TokenTask):
-    """A language model, trained on a corpus of texts."""
+    """A language model, trained on a corpus of texts.
+
+    Attributes:
+        stream: function that makes batches of texts as they are read.
+    """
 
     corpus_options = CorpusOptions
 
     def add_training_options(self, parser):  # noqa: D102 (inherited)
         super().add_training_options(parser)
         parser.add_argument("--samples", type=list[str], default=[], help=self.samples_help)
+        parser.add_argument("--stream", type=bool, default=False, help=STREAM_HELP)
+
+    def training(self, model, chosen):  # noqa: D102 (inherited)
+        if not chosen.stream:
+            return super().training(model, chosen)
+        if not (chosen.steps_per_epoch or chosen.trainer.max_steps):
+            raise ValueError(
+                "--stream needs --steps_per_epoch or --trainer.max_steps. Received neither"
+            )
+        known = inspect.signature(self.stream).parameters
+        options = self.batch_options(chosen)
+        kinds = (CorpusOptions, self.row_options())
+        for field in itertools.chain(*map(dataclasses.fields, kinds)):
+            value = chosen[field.name]
+            if field.name in known:
+                options[field.name] = value
+            # The cache is for what is held out.
+            elif field.name != "cache" and value != field.default_factory():
+                raise ValueError(f"--stream does without --{field.name}. Received: {value}")
+        texts = chosen.data.train
+        batches = self.stream(texts, model, chosen.batch_size, chosen.seed, **options)
+        return Training(batches, None)
+
+    def comparison(self, model, tokens, held_out):  # noqa: D102 (inherited)
+        # Nobody has counted the tokens of a stream.
+        return None if tokens is None else super().comparison(model, tokens, held_out)
 
     def tokens(self, records, model, chosen):  # noqa: D102 (inherited)
         options = {name: chosen[name] for name in CORPUS}

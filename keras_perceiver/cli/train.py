@@ -17,6 +17,8 @@ from keras_perceiver.cli.schedules import FUNCTIONS, Schedule
 from keras_perceiver.cli.smoke import HELP, smoke
 from keras_perceiver.cli.trainer import Trainer
 from keras_perceiver.data.pipeline import read_ahead
+from keras_perceiver.training.callbacks import check_monitor, make_metrics
+from keras_perceiver.training.position import Position
 from keras_perceiver.training.resumable import HISTORY, total_steps
 
 
@@ -57,7 +59,10 @@ def _train(command, task, chosen, config):
         held_out, count = task.held_out(model, chosen)
         held_out = held_out[: trainer.limit_val_batches]
         count = min(count, len(held_out) * chosen.batch_size)
-        steps = chosen.steps_per_epoch or train.count // chosen.batch_size
+        steps = chosen.steps_per_epoch
+        if steps is None and train.count is None:  # a stream, which has no end
+            steps = trainer.max_steps
+        steps = steps or train.count // chosen.batch_size
         steps = trainer.steps_per_epoch(steps)
         callbacks = task.callbacks(model, chosen, chosen.output)
         model.compile(
@@ -65,6 +70,8 @@ def _train(command, task, chosen, config):
             jit_compile=chosen.jit_compile,
             **task.chosen_compile_options(chosen, model),
         )
+        make_metrics(model, Position(train.batches, trainer.workers).batch(0))
+        check_monitor(trainer.monitor, model)
         folder = run_folder.make(chosen.output, config, chosen.seed, chosen.resume)
     length, records = task.length(model, train), task.records(model)
     print(overview(model, records, train.count, count, chosen.batch_size, length))

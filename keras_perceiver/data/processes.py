@@ -3,6 +3,7 @@
 import concurrent.futures
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 
@@ -57,6 +58,8 @@ def parse_flags():
 def start_worker(index, count):
     """What a worker process of Grain does before it makes batches."""
     end_with_parent()
+    # A terminal sends Ctrl-C to all processes: this one is needed to the end of a step.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # What of an augmentation is computed by Keras is computed on the CPU: the accelerator
     # belongs to the process that trains.
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
@@ -67,6 +70,7 @@ def start_worker(index, count):
 def _start(function):
     global _function
     end_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it, without a traceback.
     # There is a process for each core: `tokenizers` need not use them all from each.
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     _function = function

@@ -43,26 +43,41 @@ def flops(model, executed=False, length=None):
     >>> flops(keras.Model(inputs, keras.layers.Dense(10)(inputs)))
     2000
     """
-    total, lengths = 0, {}
+    return sum(
+        _layer_flops(layer, shapes, executed) for layer, shapes, _ in calls(model, length)
+    )
+
+
+def calls(model, length=None):
+    """Layers of a model in the order of their calls, and shapes of what goes in and out.
+
+    Args:
+        model: as of `flops`.
+        length: likewise.
+
+    Returns:
+        An iterator of `(layer, inputs, outputs)`, lists of shapes without the batch.
+    """
+
+    def sized(tensor, size):
+        return tuple(size if n is None else n for n in tensor.shape[1:])
+
+    lengths = {}
     # The calls in this model, inputs first: a layer may serve in others, too.
     for _, nodes in sorted(model._nodes_by_depth.items(), reverse=True):
         for node in nodes:
             carried = [lengths.get(id(x), length) for x in node.input_tensors]
-            shapes = [
-                tuple(size if n is None else n for n in x.shape[1:])
-                for x, size in zip(node.input_tensors, carried, strict=True)
-            ]
+            shapes = list(map(sized, node.input_tensors, carried))
             if shapes and any(None in shape for shape in shapes):
                 raise ValueError(
                     "Inputs must have static shapes, or `length` must be given. "
                     f"Received: {shapes} at {node.operation.name}"
                 )
-            total += _layer_flops(node.operation, shapes, executed)
             size = min(carried) if carried and length else length
             if isinstance(node.operation, PerceiverAR) and length:
                 size = min(size, node.operation.max_latents)
             lengths.update((id(x), size) for x in node.outputs)
-    return total
+            yield node.operation, shapes, [sized(x, size) for x in node.outputs]
 
 
 def _layer_flops(layer, shapes, executed):

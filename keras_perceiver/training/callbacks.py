@@ -143,8 +143,8 @@ class BestPreset(keras.callbacks.Callback):
 
     Args:
         path: of the preset's folder.
-        monitor: name of a loss or metric, as in the logs of `fit`. Of names with
-            "acc" in them more is better, of others less.
+        monitor: name of the loss or of a metric that the model is compiled with, as in
+            the logs of `fit`. Of names with "acc" in them more is better, of others less.
         history: of a training that is resumed, the CSV file of
             `keras.callbacks.CSVLogger` with the epochs before; or None.
     """
@@ -156,7 +156,10 @@ class BestPreset(keras.callbacks.Callback):
         self._best = None
 
     def on_train_begin(self, logs=None):
-        """What was best before."""
+        """What was best before, if there is such a metric."""
+        # Under TensorFlow `fit` alone makes the metrics in its first step.
+        if all(getattr(metric, "built", True) for metric in self.model.metrics):
+            check_monitor(self.monitor, self.model)
         if self._best is None and self.history is not None and os.path.isfile(self.history):
             with open(self.history, newline="") as file:
                 values = [float(row[self.monitor]) for row in csv.DictReader(file)]
@@ -164,10 +167,7 @@ class BestPreset(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         """Save the model if it is the best so far."""
-        if self.monitor not in logs:
-            raise ValueError(
-                f"`monitor` must be one of {', '.join(logs)}. Received: {self.monitor}"
-            )
+        _check_monitor(self.monitor, logs)
         value = self._sign * logs[self.monitor]
         if self._best is not None and value >= self._best:
             return
@@ -175,6 +175,31 @@ class BestPreset(keras.callbacks.Callback):
             source = f"epoch {epoch + 1} of a training, {self.monitor} {logs[self.monitor]}"
             presets.save(self.model, self.path, source=source)
         self._best = value
+
+
+def make_metrics(model, batch):
+    """Make the metrics of a compiled model for such batches, without a step.
+
+    `fit` does it first on two of three backends. It is not in the public API of Keras.
+    """
+    model._symbolic_build(data_batch=batch)
+
+
+def check_monitor(monitor, model):
+    """Raise a ValueError unless an epoch of a model gives what is to be kept the best of.
+
+    Args:
+        monitor: as of `BestPreset`.
+        model: compiled, with its metrics made.
+    """
+    names = list(model.get_metrics_result())
+    _check_monitor(monitor, [*names, *(f"val_{name}" for name in names)])
+
+
+def _check_monitor(monitor, names):
+    if monitor not in names:
+        expected = ", ".join(names)
+        raise ValueError(f"`monitor` must be one of {expected}. Received: {monitor}")
 
 
 @contextlib.contextmanager

@@ -9,7 +9,9 @@ import keras
 from keras_perceiver import processes
 from keras_perceiver.data.pipeline import read_ahead
 from keras_perceiver.files import cut
+from keras_perceiver.training.callbacks import make_metrics
 from keras_perceiver.training.checkpoints import Checkpoints, StateError
+from keras_perceiver.training.position import Position
 from keras_perceiver.training.saver import Saver
 
 CHECKPOINTS, HISTORY = "checkpoints", "history.csv"
@@ -38,10 +40,14 @@ def resumable_fit(
     for each epoch. A loss or weights that are not finite stop the training; the last
     state is one from before.
 
+    Several JAX processes call it together, each with its part of the batches
+    (`kp.data.shard`) and with a folder that all see; the first one writes. A signal to
+    one of them ends them all, after the same step.
+
     Args:
         model: compiled, built the same way each time.
         batches: an endless `grain.MapDataset` of batches, as `kp.data.batches` gives
-            with a seed.
+            with a seed; or an endless stream of one process, as `kp.data.causal_stream`.
         folder: to write to; made if it is not there.
         steps_per_epoch: batches between two looks at the validation data.
         epochs: how many epochs to train in all, those before the interruption included.
@@ -76,20 +82,23 @@ def resumable_fit(
                 f"it. Received: {folder} with step {checkpoints.steps()[-1]}"
             )
         restored = checkpoints.restore(model) if resume else None
-        if restored:
-            model.test_on_batch(*batches[0])  # makes the metrics, whose sums go on
         progress, metrics = restored or ({"step": 0, "logs": {}}, None)
         done = progress["step"]
+        position = Position(batches, workers)
+        if restored:
+            position.restore(done, progress.get("stream"))
+        make_metrics(model, position.batch(done))  # whose sums go on
         # An epoch counts when it was judged: its last step alone is not enough.
         epoch = max(0, done - 1) // steps_per_epoch
         # The header stays only where other epochs do: metrics may be others.
-        cut(history, f"{epoch}," if epoch else "")
+        processes.in_the_first(lambda: cut(history, f"{epoch}," if epoch else ""))
         total = total_steps(steps_per_epoch, epochs, max_steps)
+        first = processes.is_first()
         averages = getattr(model.optimizer, "use_ema", False)
-        saver = Saver(checkpoints, batches, steps_per_epoch, total, save_every)
+        saver = Saver(checkpoints, position, steps_per_epoch, total, save_every)
         callbacks = [
             *([keras.callbacks.SwapEMAWeights()] if averages else []),
-            keras.callbacks.CSVLogger(history, append=True),
+            *([keras.callbacks.CSVLogger(history, append=True)] if first else []),
             *callbacks,
             saver,
         ]
@@ -110,7 +119,7 @@ def resumable_fit(
                 saver.start(done, metrics)
                 with _unfinished(model, done + steps * (last - epoch) < total):
                     model.fit(
-                        read_ahead(batches[done:], workers=workers),
+                        position.after(done),
                         steps_per_epoch=steps,
                         initial_epoch=epoch,
                         epochs=last,
@@ -179,6 +188,7 @@ def _judge(model, validation, callbacks, epoch, logs):
     """The end of an epoch whose steps were all made before the interruption."""
     every = keras.callbacks.CallbackList(list(callbacks), model=model)
     every.on_train_begin()
+    processes.largest(0)  # All have read the history before the first one adds to it.
     every.on_epoch_begin(epoch)
     if validation:
         scores = model.evaluate(

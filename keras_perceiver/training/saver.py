@@ -9,6 +9,7 @@ import threading
 import keras
 import numpy as np
 
+from keras_perceiver import processes
 from keras_perceiver.training.checkpoints import NotFiniteError
 
 
@@ -29,18 +30,18 @@ class Saver(keras.callbacks.Callback):
 
     Args:
         checkpoints: `Checkpoints` to write to.
-        batches: what is trained on, a `grain.MapDataset`.
+        position: what is trained on, a `Position`.
         steps_per_epoch: steps of an epoch, after which the state is written.
         total: steps of the whole training, likewise.
         save_every: steps after which it is written, too, or None.
     """
 
-    def __init__(self, checkpoints, batches, steps_per_epoch, total, save_every):
+    def __init__(self, checkpoints, position, steps_per_epoch, total, save_every):
         super().__init__()
-        self.checkpoints, self.batches = checkpoints, batches
+        self.checkpoints, self.position = checkpoints, position
         self.steps_per_epoch, self.total = steps_per_epoch, total
         self.save_every = save_every
-        self.step, self.metrics, self.signal = 0, None, None
+        self.step, self.metrics, self.signal = 0, None, 0
 
     def start(self, step, metrics):
         """Before `fit`: steps made, and sums of the metrics of a begun epoch."""
@@ -82,22 +83,28 @@ class Saver(keras.callbacks.Callback):
         if not math.isfinite(loss):
             self._stop(loss)
         ends = self.step % self.steps_per_epoch == 0 or self.step == self.total
-        if ends or self.signal or (self.save_every and self.step % self.save_every == 0):
+        asked = self._asked()
+        if ends or asked or (self.save_every and self.step % self.save_every == 0):
             self._save(logs)
-        if self.signal:
-            raise InterruptedTraining(self.signal)
+        if asked:
+            raise InterruptedTraining(asked)
 
     def on_test_batch_end(self, batch, logs=None):
         """The state is saved: it is looked at again."""
-        if self.signal:
-            raise InterruptedTraining(self.signal)
+        if asked := self._asked():
+            raise InterruptedTraining(asked)
+
+    def _asked(self):
+        """The signal that came, in any of several processes: they end together; or 0."""
+        return processes.largest(self.signal)
 
     def _save(self, logs):
         if hasattr(self.model, "jax_state_sync"):
             self.model.jax_state_sync()
         logs = {name: float(value) for name, value in logs.items()}
         try:
-            progress = {"step": self.step, "logs": logs}
+            state = self.position.state(self.step)
+            progress = {"step": self.step, "logs": logs, "stream": state}
             self.checkpoints.save(self.model, self.step, progress)
         except NotFiniteError as error:
             raise NotFiniteError(f"{error}. {self._last_good()}") from None
@@ -105,7 +112,7 @@ class Saver(keras.callbacks.Callback):
             print(f"\nstate not saved: {error}", file=sys.stderr)
 
     def _stop(self, loss):
-        inputs = keras.tree.flatten(self.batches[self.step - 1])
+        inputs = keras.tree.flatten(self.position.batch(self.step - 1))
         kinds = [np.asarray(x) for x in inputs]
         broken = any(x.dtype.kind == "f" and not np.isfinite(x).all() for x in kinds)
         cause = " The batch itself has values that are not finite." if broken else ""

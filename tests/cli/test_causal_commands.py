@@ -1,6 +1,7 @@
 """The command line for Perceiver AR: training, judging, and going on with things."""
 
 import functools
+import json
 import pathlib
 import re
 import shutil
@@ -82,6 +83,19 @@ def test_a_language_run_holds_everything(language):
     assert re.search(r"rows of 24 tokens, \d+ held out", printed)
     assert re.search(r"held-out loss: \d\.\d{4} nats per token on \d+ rows", printed)
     assert re.search(r"frequencies of tokens alone would give: \d\.\d{4} nats", printed)
+
+
+def test_texts_are_tokenized_as_they_are_read(corpus, tmp_path, monkeypatch, capsys):
+    """And a run goes on where it was in them."""
+    monkeypatch.setattr(run_folder.export, "saved_model", lambda *args: None)
+    options = [*LM, *corpus, "--stream=true", "--min_length=9", f"--output={tmp_path}"]
+    printed = run([*options, "--trainer.max_steps=1"])
+    assert "on a stream of rows of 24 tokens, " in printed and "nats per token" in printed
+    run([*options, "--trainer.max_steps=2", "--resume=true"])
+    assert "resumed after step 1 of 2" in capsys.readouterr().err
+    states = sorted((tmp_path / "checkpoints").glob("*/progress.json"))
+    streams = [json.loads(path.read_text())["progress"]["stream"] for path in states]
+    assert [stream["index_for_rng"] for stream in streams] == [1, 2]
 
 
 def test_evaluate_finds_what_fit_printed(language, music):
@@ -319,6 +333,15 @@ WRONG = [
     ([*LM, "--model.preset=perceiver_ar_maestro"], "--model.preset must be a CausalLM"),
     ([*LM, "--samples=['']"], r"`prompts` must not be empty. Received: prompts\[0\]=''"),
     ([*LM, f"--samples=['{'x' * 25}']"], "must have at most 24 tokens"),
+    ([*LM, "--stream=true"], "--stream needs --steps_per_epoch or --trainer.max_steps"),
+    (
+        [*LM, "--stream=true", "--trainer.max_steps=1", "--random_shift=true"],
+        "--stream does without --random_shift. Received: True",
+    ),
+    (
+        [*LM, "--stream=true", "--trainer.max_steps=1", "--trainer.workers=2"],
+        "or 1 for a stream. Received: workers=2",
+    ),
     ([*LM, "--min_length=25"], "`min_length` must lie between 1 and 24.*min_length=25"),
     ([*LM, "--model.preprocessor.max_length=25"], "must not exceed the model's"),
     (MUSIC, "required: --data.path"),

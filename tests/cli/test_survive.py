@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
@@ -40,7 +41,7 @@ def signalled(function, call, number):
 
     def wrapped(*args, **kwargs):
         if next(calls) == call:
-            os.kill(os.getpid(), number)
+            os.kill(0, number)  # as a terminal: to all processes of the program
         return function(*args, **kwargs)
     return wrapped
 
@@ -49,6 +50,8 @@ owner, name = places[sys.argv[1]]
 setattr(owner, name, signalled(getattr(owner, name), *map(int, sys.argv[2:4])))
 sys.exit(main(sys.argv[4:]))
 """
+# Both ask for an end: one is tried on two of the backends, the other on the third.
+ASKED = signal.SIGINT if keras.backend.backend() == "torch" else signal.SIGTERM
 
 
 def _no_model(model, path):
@@ -71,10 +74,14 @@ def uninterrupted(tmp_path_factory, no_export):
 
 
 def killed(folder, place, call, number):
-    """Exit code and standard error of a process that got a signal."""
+    """Exit code and standard error of a process that got a signal, as did its worker."""
     command = [sys.executable, "-c", PROGRAM, place, str(call), str(int(number))]
+    workers = int(number == signal.SIGINT)
     done = subprocess.run(
-        [*command, *FIT, f"--output={folder}"], capture_output=True, text=True
+        [*command, *FIT, f"--output={folder}", f"--trainer.workers={workers}"],
+        capture_output=True,
+        text=True,
+        start_new_session=True,
     )
     return done.returncode, done.stderr
 
@@ -90,6 +97,7 @@ def assert_equal_runs(one, other):
     assert (one / "history.csv").read_text() == (other / "history.csv").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("place", "call", "number", "code"),
     [
@@ -97,7 +105,7 @@ def assert_equal_runs(one, other):
         ("step", 8, signal.SIGKILL, -signal.SIGKILL),
         # While the third state is written.
         ("write", 3, signal.SIGKILL, -signal.SIGKILL),
-        ("step", 7, signal.SIGTERM, 128 + signal.SIGTERM),
+        ("step", 7, ASKED, 128 + ASKED),
     ],
 )
 def test_a_killed_run_resumes_bit_for_bit(
@@ -107,12 +115,28 @@ def test_a_killed_run_resumes_bit_for_bit(
     returned, errors = killed(folder, place, call, number)
     assert returned == code, errors
     assert not (folder / "preset").exists()
-    if number == signal.SIGTERM:
-        assert "keras-perceiver: stopped by SIGTERM. Go on: KERAS_BACKEND=" in errors
+    if number == ASKED:
+        said = f"keras-perceiver: stopped by {ASKED.name}. Go on: KERAS_BACKEND="
+        assert errors.splitlines()[-1].startswith(said) and "Traceback" not in errors
         states = sorted(path.name for path in (folder / "checkpoints").iterdir())
         assert states == ["step_000000006", "step_000000007"]
     run([*FIT, f"--output={folder}", "--resume"])
     assert_equal_runs(uninterrupted, folder)
+
+
+@pytest.mark.one_backend
+@pytest.mark.parametrize("place", ["importlib.import_module", "run_folder.write_json"])
+def test_ctrl_c_before_the_first_step_leaves_nothing(place, tmp_path, monkeypatch, capfd):
+    def interrupted(*args):
+        os.write(2, b"what TensorFlow says of itself")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"keras_perceiver.cli.{place}", interrupted)
+    assert main([*FIT, f"--output={tmp_path / 'run'}"]) == 128 + signal.SIGINT
+    error = capfd.readouterr().err
+    assert error.endswith("keras-perceiver: stopped by SIGINT\n")
+    assert ("TensorFlow" in error) == (place == "run_folder.write_json")
+    assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.one_backend

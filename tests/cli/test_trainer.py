@@ -1,6 +1,7 @@
 """`--trainer.`: how long and how `fit` trains."""
 
 import csv
+import re
 
 import keras
 import pytest
@@ -32,6 +33,7 @@ def test_limits_of_a_dry_run(tmp_path):
     limits = ["--trainer.limit_train_batches=2", "--trainer.limit_val_batches=3"]
     printed = run([*FIT, *limits, "--trainer.max_steps=3", f"--output={tmp_path}"])
     assert "on 96 images" in printed
+    assert re.search(r"optimizer: \S+ kB, activations: about \S+ kB", printed)
     assert len(epochs(tmp_path)) == 2
     states = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
     assert states == ["step_000000002", "step_000000003"]
@@ -61,11 +63,14 @@ def test_wrong_values_are_named(option, message, tmp_path, capsys):
     assert_refused([*FIT, option, f"--output={tmp_path}/run"], message, capsys)
 
 
-@pytest.mark.one_backend
-def test_what_to_keep_the_best_of_must_be_there(tmp_path):
-    options = ["--trainer.monitor=val_auc", "--trainer.max_steps=1"]
-    with pytest.raises(ValueError, match="`monitor` must be one of accuracy, .*val_auc"):
-        run([*FIT, *options, f"--output={tmp_path}"])
+def test_what_to_keep_the_best_of_must_be_there(tmp_path, capsys):
+    """Before an earlier run makes room."""
+    (tmp_path / "best_preset").mkdir()
+    options = ["--trainer.monitor=val_auc", "--overwrite=true", f"--output={tmp_path}"]
+    names = "loss, accuracy, val_loss, val_accuracy"
+    message = f"`monitor` must be one of {names}. Received: val_auc"
+    assert_refused([*FIT, *options], message, capsys)
+    assert [path.name for path in tmp_path.iterdir()] == ["best_preset"]
 
 
 @pytest.mark.one_backend

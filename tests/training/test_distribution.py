@@ -10,6 +10,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 import keras_perceiver as kp
 import on_devices
@@ -73,14 +74,19 @@ def test_eight_devices_are_as_one(kind, one_process):
         assert found["optimizer"] == pytest.approx(found["weights"], abs=0.01)
 
 
-@jax_only
-def test_two_processes_are_as_one(one_process, tmp_path):
-    """Each with two devices, of which neither holds all weights, and its own rows."""
+def two_processes(program, folder):
+    """Each with two devices."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    both = [start("process", port, i, tmp_path / "preset", devices=2) for i in "01"]
-    found = [result(process) for process in both]
+    both = [start(program, port, i, folder, devices=2) for i in "01"]
+    return [result(process) for process in both]
+
+
+@jax_only
+def test_two_processes_are_as_one(one_process, tmp_path):
+    """Neither holds all weights, and each has its own rows."""
+    found = two_processes("process", tmp_path / "preset")
     single = one_process["single"]
     for one in found:
         assert one["weights"] == one["loaded"] < 0.6
@@ -97,6 +103,20 @@ def test_two_processes_are_as_one(one_process, tmp_path):
 
     logits = model.predict(tiny.images(on_devices.ROWS)[-on_devices.REST :], verbose=0)
     np.testing.assert_allclose(logits, single["logits"], atol=2e-5)
+    # Stopped together, though the signal came to one, and resumed in other processes.
+    assert [one["stopped"] for one in found] == ["stopped by SIGTERM"] * 2
+    states = tmp_path / "stopped" / "checkpoints"
+    assert sorted(os.listdir(states)) == ["step_000000003", "step_000000004"]
+    two_processes("resumed", tmp_path)
+    ways = [tmp_path / way for way in ("whole", "stopped")]
+    for name in ("best/model", "checkpoints/step_000000006/state"):
+        one, other = (load_file(way / f"{name}.safetensors") for way in ways)
+        assert one.keys() == other.keys()
+        for key, value in one.items():
+            np.testing.assert_array_equal(value, other[key], err_msg=key)
+    history, again = ((way / "history.csv").read_text() for way in ways)
+    assert history == again
+    assert history.count("\n") == 3  # header, two epochs
 
 
 @jax_only

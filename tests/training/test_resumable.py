@@ -52,11 +52,12 @@ class Stop(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-def fit(folder, built, steps=0, data=None, **options):
+def fit(folder, built, steps=0, data=None, stream=False, **options):
     """What came out: weights and history."""
     options = {"epochs": 3, "validation_data": batches(), "verbose": 0} | options
     options["callbacks"] = [Stop(steps)] if steps else []
     data = (data or batches()).repeat()
+    data = data.to_iter_dataset() if stream else data
     with contextlib.suppress(KeyboardInterrupt):
         kp.training.resumable_fit(built, data, folder, STEPS, **options)
     return built.get_weights(), (folder / "history.csv").read_text()
@@ -81,6 +82,18 @@ def test_resumed_weights_are_those_of_one_training(
         np.testing.assert_array_equal(one, other)
     assert "resumed after step" in capsys.readouterr().err
     assert rows == again
+
+
+def test_a_stream_goes_on_where_it_was(tmp_path):
+    options = {"save_every": 2, "max_steps": 8}
+    expected, rows = fit(tmp_path / "one", model(), **options)
+    fit(tmp_path / "two", model(), 5, stream=True, **options)
+    resumed, again = fit(tmp_path / "two", model(), resume=True, stream=True, **options)
+    for one, other in zip(expected, resumed, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert rows == again
+    with pytest.raises(kp.training.StateError, match="`batches` must be those of the tr"):
+        fit(tmp_path / "one", model(), resume=True, stream=True, **options)
 
 
 @pytest.mark.one_backend
@@ -193,3 +206,13 @@ def test_the_best_epoch_is_known_after_a_resumption(tmp_path):
         ValueError, match="`monitor` must be one of loss. Received: val_loss"
     ):
         best.on_epoch_end(3, {"loss": 0.1})
+
+
+def test_what_to_keep_the_best_of_is_looked_for_before_the_first_step(tmp_path):
+    best = kp.training.BestPreset(tmp_path / "best", monitor="val_auc")
+    names = "loss, mae, val_loss, val_mae"
+    with pytest.raises(ValueError, match=f"`monitor` must be one of {names}. Received"):
+        kp.training.resumable_fit(
+            model(), batches().repeat(), tmp_path, STEPS, callbacks=[best], verbose=0
+        )
+    assert not (tmp_path / "checkpoints").exists()

@@ -4,7 +4,7 @@ import itertools
 
 from keras_perceiver.cli.causal import CausalTask
 from keras_perceiver.cli.texts import LanguageTask, read_text
-from keras_perceiver.data import causal_batches
+from keras_perceiver.data import causal_batches, causal_stream
 from keras_perceiver.models import CausalLM
 from keras_perceiver.training import GeneratedSamples
 from keras_perceiver.training.callbacks import printable
@@ -21,6 +21,7 @@ class CausalLMTask(LanguageTask, CausalTask):
     description = "Train a causal language model, Perceiver AR."
     model_class = CausalLM
     batches = staticmethod(causal_batches)
+    stream = staticmethod(causal_stream)
     samples_help = "Texts that the model continues after each epoch."
     preprocessor_skip = (*LanguageTask.preprocessor_skip, *FIXED)
 

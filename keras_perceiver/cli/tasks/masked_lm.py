@@ -1,7 +1,7 @@
 """`fit masked-lm`."""
 
 from keras_perceiver.cli.texts import LanguageTask, TextEncoderTask
-from keras_perceiver.data import masked_batches
+from keras_perceiver.data import masked_batches, masked_stream
 from keras_perceiver.models import MaskedLM
 from keras_perceiver.preprocessing import Masking
 from keras_perceiver.training import MaskedTokenSamples
@@ -13,6 +13,7 @@ class MaskedLMTask(LanguageTask, TextEncoderTask):
     description = "Train a masked language model."
     model_class = MaskedLM
     batches = staticmethod(masked_batches)
+    stream = staticmethod(masked_stream)
     predicted = "masked token"
     samples_help = "Texts with [MASK], which the model fills in after each epoch."
 
