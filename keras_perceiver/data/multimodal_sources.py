@@ -7,8 +7,6 @@ import numpy as np
 
 from keras_perceiver.data.images import digits
 from keras_perceiver.data.text import random_split
-from keras_perceiver.models import AudioModality, ImageModality, LabelModality
-from keras_perceiver.models.modalities import Modality
 from keras_perceiver.preprocessing.files import check_regular
 
 TONE_SAMPLES = 64
@@ -32,7 +30,7 @@ class MultimodalData:
 
     train: dict[str, np.ndarray]
     test: dict[str, np.ndarray]
-    modalities: dict[str, Modality] | None = None
+    modalities: dict | None = None
 
 
 def digit_tones(test_size: int = 360, seed: int = 0) -> MultimodalData:
@@ -49,6 +47,9 @@ def digit_tones(test_size: int = 360, seed: int = 0) -> MultimodalData:
         A `MultimodalData` of `audio` `[n, 64, 1]`, `image` `[n, 8, 8, 1]`, both float32
         from -1 to 1 or little more, and `label` `[n]`.
     """
+    # Worker processes read data without Keras.
+    from keras_perceiver.models import AudioModality, ImageModality, LabelModality
+
     data = digits(test_size, seed)
     train, test = (
         {

@@ -109,23 +109,15 @@ def test_the_share_of_waiting(monkeypatch):
 def test_utilisation_is_of_the_given_peak(tmp_path):
     """On a CPU, tiny: the same function in bfloat16, and a share of a peak of 1 GFLOP/s."""
     out = tmp_path / "results.jsonl"
-    arms = ("reference", "transformers", "ours_torch")
-    options = ("--rounds", "2", "--warmup", "1", "--peak_tflops", "0.001")
-    printed = run("bench_device", out, "--arms", *arms, *options)
-    results = [json.loads(line) for line in out.read_text().splitlines()]
-    assert len(results) == 9
-    for r in results:
-        if "left_out" in r:
-            assert "no Perceiver AR" in r["left_out"]
-            continue
-        flops = next(
-            x["formula_flops"]
-            for x in results
-            if x["job"] == r["job"] and x.get("formula_flops")
-        )
-        assert r["mfu"] == pytest.approx(flops / r["median_s"] / 1e9)
-        assert r.get("logits_difference", 0) < 0.1
-    assert printed.count("| MFU |") == 3
+    arms = ("--arms", "reference", "transformers", "ours_torch")
+    options = ("--rounds", "1", "--warmup", "0", "--peak_tflops", "0.001")
+    printed = run("bench_device", out, "--jobs", "causal_small_step", *arms, *options)
+    theirs, other, ours = map(json.loads, out.read_text().splitlines())
+    assert "no Perceiver AR" in other["left_out"]
+    for r in (theirs, ours):
+        assert r["mfu"] == pytest.approx(ours["formula_flops"] / r["median_s"] / 1e9)
+    assert ours["logits_difference"] < 0.02 * ours["logits_size"]
+    assert printed.count("| MFU |") == 1
 
 
 def test_an_arm_that_fails_is_reported_and_the_others_go_on(tmp_path):
@@ -147,7 +139,7 @@ def test_a_peer_that_cannot_do_the_job_is_named_with_the_reason(tmp_path):
     assert f"| transformers | {result['left_out']} |" in printed
 
 
-def test_a_reference_that_computes_something_else_stops_the_run(tmp_path, monkeypatch):
+def test_a_reference_that_computes_something_else_is_named(monkeypatch):
     monkeypatch.syspath_prepend(BENCHMARKS)
     import compare
 
@@ -156,5 +148,7 @@ def test_a_reference_that_computes_something_else_stops_the_run(tmp_path, monkey
             return {"difference": float("nan"), "size": 1.0} if do == "compare" else {}
 
     workers = {"reference": Workers(), "ours_jax": Workers()}
-    with pytest.raises(SystemExit, match="ours_jax and the reference compute other"):
-        compare.check_same_function(workers, {"ours_jax": {}}, 1e-4)
+    results = {"ours_jax": {"job": "job", "arm": "ours_jax"}}
+    compare.compare_functions(workers, results)
+    found = compare.others_than_reference(results.values(), 1e-4)
+    assert found == ["job: ours_jax nan of 1.0"]

@@ -116,8 +116,8 @@ def test_a_model_learns_from_them():
     dataset = batches(max_length=8, max_latents=4, batch_size=8, seed=0)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(0.01), loss)
-    history = model.fit(dataset, steps_per_epoch=15, epochs=2, shuffle=False, verbose=0)
-    first, last = history.history["loss"]
+    history = model.fit(dataset, steps_per_epoch=15, epochs=5, shuffle=False, verbose=0)
+    first, *_, last = history.history["loss"]
     assert last < first - 0.3
 
 
