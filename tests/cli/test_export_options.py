@@ -8,7 +8,7 @@ import tiny_ar
 from keras_perceiver import presets
 from keras_perceiver.cli import main, use
 
-pytestmark = pytest.mark.one_backend
+pytestmark = pytest.mark.one_backend(on="tensorflow")
 
 
 @pytest.fixture
