@@ -9,7 +9,7 @@ from keras_perceiver.ops.chunks import (
     scores_bytes,
     scores_fit,
 )
-from keras_perceiver.ops.devices import on_accelerator
+from keras_perceiver.ops.devices import has_flash_attention, on_accelerator
 from keras_perceiver.ops.dropout import dropout as drop
 from keras_perceiver.ops.dropout import seed_of_part
 from keras_perceiver.ops.loops import map_chunks, recompute
@@ -134,11 +134,9 @@ def _suits_fused(query, key, value, fits):
 
 
 def _suits_cudnn(query, key, value):
-    import jax
-
     channels, sizes = query.shape[-1], (*query.shape, key.shape[2])
     return (
-        jax.default_backend() == "gpu"
+        has_flash_attention()
         and query.dtype == key.dtype == value.dtype
         and query.dtype in ("bfloat16", "float16")
         and query.shape[1] == key.shape[1] == value.shape[1]

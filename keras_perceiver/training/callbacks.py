@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import os
+import sys
 
 import keras
 
@@ -173,7 +174,11 @@ class BestPreset(keras.callbacks.Callback):
             return
         with _averages(self.model):
             source = f"epoch {epoch + 1} of a training, {self.monitor} {logs[self.monitor]}"
-            presets.save(self.model, self.path, source=source)
+            try:
+                presets.save(self.model, self.path, source=source)
+            except OSError as error:  # A full disk may have room again later.
+                print(f"\nbest preset not saved: {error}", file=sys.stderr)
+                return
         self._best = value
 
 
@@ -202,17 +207,26 @@ def _check_monitor(monitor, names):
         raise ValueError(f"`monitor` must be one of {expected}. Received: {monitor}")
 
 
+def has_averages(model):
+    """Whether the optimizer of a model keeps averages of the weights."""
+    # One that scales the loss, for float16, has the other in it.
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    return bool(getattr(optimizer, "use_ema", False))
+
+
 @contextlib.contextmanager
 def _averages(model):
     """With the averages of the weights in their place, if the optimizer has them."""
     swap = keras.callbacks.SwapEMAWeights()
     swap.set_model(model)
-    averages = getattr(model.optimizer, "use_ema", False)
+    averages = has_averages(model)
     if averages:
         swap.on_test_begin()
-    yield
-    if averages:
-        swap.on_test_end()
+    try:
+        yield
+    finally:
+        if averages:
+            swap.on_test_end()
 
 
 def printable(text):

@@ -1,5 +1,6 @@
 """The state of a training on disk: what a killed process needs to go on bit for bit."""
 
+import glob
 import os
 import re
 import shutil
@@ -64,6 +65,9 @@ class Checkpoints:
         processes.in_the_first(lambda: self._write(variables, values, step, progress))
 
     def _write(self, variables, values, step, progress):
+        # What a kill left half-written: nobody else writes here.
+        for partial in glob.glob(os.path.join(glob.escape(self.folder), ".step_*.partial")):
+            shutil.rmtree(partial, ignore_errors=True)
         with atomic_folder(os.path.join(self.folder, f"step_{step:09}")) as fresh:
             path = os.path.join(fresh, STATE)
             write_tensors(path, {f"{i:06}": value for i, value in enumerate(values)})

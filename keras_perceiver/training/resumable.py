@@ -9,7 +9,7 @@ import keras
 from keras_perceiver import processes
 from keras_perceiver.data.pipeline import read_ahead
 from keras_perceiver.files import cut
-from keras_perceiver.training.callbacks import make_metrics
+from keras_perceiver.training.callbacks import has_averages, make_metrics
 from keras_perceiver.training.checkpoints import Checkpoints, StateError
 from keras_perceiver.training.position import Position
 from keras_perceiver.training.saver import Saver
@@ -45,7 +45,7 @@ def resumable_fit(
     one of them ends them all, after the same step.
 
     Args:
-        model: compiled, built the same way each time.
+        model: compiled, built the same way each time, with `steps_per_execution=1`.
         batches: an endless `grain.MapDataset` of batches, as `kp.data.batches` gives
             with a seed; or an endless stream of one process, as `kp.data.causal_stream`.
         folder: to write to; made if it is not there.
@@ -60,8 +60,9 @@ def resumable_fit(
         verbose: as of `fit`.
 
     Raises:
-        StateError: states of another model or optimizer, broken ones, or such as are
-            not to be resumed; another process that trains in the folder.
+        ValueError: several steps in one execution: their states would not be seen.
+        StateError: states of another model or optimizer, of other epochs, broken ones, or
+            such as are not to be resumed; another process that trains in the folder.
         NotFiniteError: a loss or weights that are not finite.
         InterruptedTraining: a signal came; the state is saved, if it can be written.
 
@@ -72,6 +73,11 @@ def resumable_fit(
     kp.training.resumable_fit(model, train, "runs/a", 22, epochs=10, resume=True)
     ```
     """
+    if model.steps_per_execution != 1:
+        raise ValueError(
+            "`model` must be compiled with steps_per_execution=1. Received: "
+            f"{model.steps_per_execution}"
+        )
     checkpoints = Checkpoints(os.path.join(folder, CHECKPOINTS))
     history = os.path.join(folder, HISTORY)
     os.makedirs(folder, exist_ok=True)
@@ -86,6 +92,7 @@ def resumable_fit(
         done = progress["step"]
         position = Position(batches, workers)
         if restored:
+            _check_epochs(progress, steps_per_epoch)
             position.restore(done, progress.get("stream"))
         make_metrics(model, position.batch(done))  # whose sums go on
         # An epoch counts when it was judged: its last step alone is not enough.
@@ -94,7 +101,7 @@ def resumable_fit(
         processes.in_the_first(lambda: cut(history, f"{epoch}," if epoch else ""))
         total = total_steps(steps_per_epoch, epochs, max_steps)
         first = processes.is_first()
-        averages = getattr(model.optimizer, "use_ema", False)
+        averages = has_averages(model)
         saver = Saver(checkpoints, position, steps_per_epoch, total, save_every)
         callbacks = [
             *([keras.callbacks.SwapEMAWeights()] if averages else []),
@@ -132,6 +139,15 @@ def resumable_fit(
                 epoch, metrics = last, None
         if restored and averages:  # Nothing may have been left to do.
             model.optimizer.finalize_variable_values(model.trainable_variables)
+
+
+def _check_epochs(progress, steps_per_epoch):
+    before = progress.get("steps_per_epoch", steps_per_epoch)
+    if before != steps_per_epoch:
+        raise StateError(
+            f"`steps_per_epoch` must be that of the training, {before}. Received: "
+            f"{steps_per_epoch}"
+        )
 
 
 @contextlib.contextmanager

@@ -104,7 +104,12 @@ class Saver(keras.callbacks.Callback):
         logs = {name: float(value) for name, value in logs.items()}
         try:
             state = self.position.state(self.step)
-            progress = {"step": self.step, "logs": logs, "stream": state}
+            progress = {
+                "step": self.step,
+                "steps_per_epoch": self.steps_per_epoch,
+                "logs": logs,
+                "stream": state,
+            }
             self.checkpoints.save(self.model, self.step, progress)
         except NotFiniteError as error:
             raise NotFiniteError(f"{error}. {self._last_good()}") from None

@@ -97,15 +97,14 @@ def assert_equal_runs(one, other):
     assert (one / "history.csv").read_text() == (other / "history.csv").read_text()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("place", "call", "number", "code"),
     [
         # After the step of that number, before its state is written.
         ("step", 8, signal.SIGKILL, -signal.SIGKILL),
         # While the third state is written.
-        ("write", 3, signal.SIGKILL, -signal.SIGKILL),
-        ("step", 7, ASKED, 128 + ASKED),
+        pytest.param("write", 3, signal.SIGKILL, -signal.SIGKILL, marks=pytest.mark.slow),
+        pytest.param("step", 7, ASKED, 128 + ASKED, marks=pytest.mark.slow),
     ],
 )
 def test_a_killed_run_resumes_bit_for_bit(

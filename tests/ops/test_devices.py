@@ -1,5 +1,7 @@
 """What is done on a GPU alone, as far as it can be tried without one."""
 
+import types
+
 import keras
 import numpy as np
 import pytest
@@ -7,8 +9,8 @@ from keras import ops
 
 import numpy_reference as reference
 from gradients import gradient
-from keras_perceiver.layers.dense import token_embedding
-from keras_perceiver.ops import attend, kernels
+from keras_perceiver.layers import dense
+from keras_perceiver.ops import attend, devices, kernels
 from tolerances import BFLOAT16, FLOAT32
 
 jax_alone, torch_alone = (
@@ -31,7 +33,8 @@ def calls(monkeypatch):
         instead = implementation if there else "xla"
         return dot_product_attention(*args, implementation=instead, **options)
 
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(kernels, "has_flash_attention", lambda: True)
+    monkeypatch.setattr(dense, "on_accelerator", lambda: True)
     monkeypatch.setattr(jax.nn, "dot_product_attention", spy)
     return seen
 
@@ -74,7 +77,7 @@ def test_what_cudnn_cannot_do_goes_elsewhere(calls, length):
 
 @jax_alone
 def test_few_token_vectors_are_chosen_by_a_product(calls):
-    layer = token_embedding(7, 4, init_scale=1.0)
+    layer = dense.token_embedding(7, 4, init_scale=1.0)
     layer.dtype_policy = "mixed_bfloat16"
     layer.build()
     ids = np.array([[0, 6, 3, 3]])
@@ -97,3 +100,27 @@ def test_values_of_other_channels_are_mixed_plainly_on_a_gpu(monkeypatch, rng, c
     out = ops.convert_to_numpy(attend(query, key, value))
     np.testing.assert_allclose(out, reference.attend(query, key, value), atol=FLOAT32)
     assert len(calls) == (channels == 8)
+
+
+@jax_alone
+@pytest.mark.parametrize(
+    ("device", "expected"),
+    [
+        ({"platform": "cpu"}, (False, False)),
+        ({"platform": "tpu"}, (True, False)),
+        ({"platform": "gpu", "compute_capability": "9.0"}, (True, True)),
+        ({"platform": "gpu", "compute_capability": "7.5"}, (True, False)),
+        ({"platform": "gpu", "compute_capability": "gfx90a"}, (True, False)),
+    ],
+)
+def test_what_a_device_has(monkeypatch, device, expected):
+    device = types.SimpleNamespace(**device)
+    monkeypatch.setattr(devices, "_jax_device", lambda: device)
+    assert (devices.on_accelerator(), devices.has_flash_attention()) == expected
+
+
+@jax_alone
+def test_a_chosen_device_counts():
+    with keras.device("cpu:0"):
+        assert not devices.on_accelerator()
+    assert devices._jax_device().platform == "cpu"

@@ -11,6 +11,7 @@ import pytest
 
 import keras_perceiver as kp
 from keras_perceiver.training import checkpoints
+from keras_perceiver.training.callbacks import has_averages
 
 STEPS = 3
 
@@ -172,6 +173,62 @@ def test_a_full_disk_ends_neither_the_training_nor_the_state_before(
     assert "state not saved: [Errno 28] No space left on device" in capsys.readouterr().err
     names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
     assert names == ["step_000000003", "step_000000009"]
+
+
+@pytest.mark.one_backend
+def test_a_full_disk_costs_a_best_preset_and_not_the_training(
+    tmp_path, monkeypatch, capsys
+):
+    saved = []
+
+    def save(model, path, source):
+        if not saved:
+            saved.append(None)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        saved.append(source)
+
+    monkeypatch.setattr(kp.presets, "save", save)
+    best = kp.training.BestPreset(tmp_path / "best")
+    best.set_model(model())
+    best.on_epoch_end(0, {"val_loss": 0.3, "loss": 1.0})
+    assert "best preset not saved: [Errno 28]" in capsys.readouterr().err
+    best.on_epoch_end(1, {"val_loss": 0.4, "loss": 1.0})  # the first is gone
+    assert saved[1].startswith("epoch 2")
+
+
+@pytest.mark.one_backend
+def test_what_a_kill_left_of_a_state_is_removed(tmp_path):
+    partial = tmp_path / "checkpoints" / ".step_000000003.0a1b.partial"
+    partial.mkdir(parents=True)
+    (partial / "state.safetensors").write_bytes(b"half")
+    fit(tmp_path, model())
+    assert not partial.exists()
+
+
+@pytest.mark.one_backend
+def test_epochs_of_another_length_are_refused(tmp_path):
+    fit(tmp_path, model())
+    with pytest.raises(kp.training.StateError, match="must be that of the training, 3"):
+        kp.training.resumable_fit(
+            model(), batches().repeat(), tmp_path, STEPS + 1, resume=True, verbose=0
+        )
+
+
+@pytest.mark.one_backend
+def test_steps_must_be_seen_one_by_one(tmp_path):
+    built = model()
+    built.compile("sgd", "mse", steps_per_execution=2)
+    with pytest.raises(ValueError, match="steps_per_execution=1. Received: 2"):
+        fit(tmp_path, built)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.one_backend
+def test_averages_are_found_where_the_loss_is_scaled():
+    built = model(use_ema=True)
+    assert has_averages(built)
+    built.compile(keras.optimizers.LossScaleOptimizer(built.optimizer), "mse")
+    assert has_averages(built) and not has_averages(model())
 
 
 def test_a_loss_that_is_not_finite_stops_at_its_step(tmp_path):
