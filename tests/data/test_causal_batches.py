@@ -174,6 +174,7 @@ def test_shards_of_a_stream_share_the_documents():
         assert {x for _, y, w in found for x in y[w == 1].tolist()} <= ids
 
 
+@one_backend
 def test_a_model_learns_from_them():
     model = tiny_ar.causal_lm(max_length=S, dropout=0.0)
     model.compile(keras.optimizers.Adam(1e-2), kp.training.TokenCrossentropy())

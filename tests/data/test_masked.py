@@ -341,6 +341,7 @@ def tiny_encoder():
     )
 
 
+@one_backend
 def test_a_masked_language_model_learns_from_either():
     model = kp.models.MaskedLM(tiny_encoder())
     model.compile(
@@ -360,6 +361,7 @@ def test_a_masked_language_model_learns_from_either():
     assert losses[0] == losses[1]
 
 
+@one_backend
 def test_a_text_classifier_is_fed_by_the_same_batches():
     labels = [0, 1] * 6
     texts = [["abc", "xyz!"][i] * (1 + n % 3) for n, i in enumerate(labels)]

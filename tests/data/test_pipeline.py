@@ -157,6 +157,7 @@ def test_a_stream_is_read_ahead(workers):
     ahead.close()
 
 
+@pytest.mark.slow
 def test_a_model_learns_the_same_from_worker_processes(model, source):
     dataset = batches(source, model, 4, seed=0, augmentation=Augmentation(shift=1))
     start, losses = model.get_weights(), []
