@@ -347,6 +347,6 @@ def test_a_model_without_a_task_is_named(capsys, monkeypatch):
     monkeypatch.setattr(use, "load", lambda name: kp.layers.LearnedPositions())
     assert main(["predict", "x"]) == 2
     assert (
-        "the model must be one of CausalLM, ImageClassifier, MaskedLM"
+        "the model must be one of AudioClassifier, CausalLM, ImageClassifier, MaskedLM"
         in capsys.readouterr().err
     )
