@@ -4,6 +4,7 @@ import importlib.metadata
 import importlib.util
 import pathlib
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -20,11 +21,8 @@ from keras_perceiver.training.resumable import CHECKPOINTS, HISTORY, alone
 
 CONFIG, RUN = "config.yaml", "run.json"
 PRESET, BEST, SAVED_MODEL = "preset", "best_preset", "saved_model"
-LEARNING_CURVE, ATTENTION_MAPS, FLOW = (
-    "learning_curve.png",
-    "attention_maps.png",
-    "flow.png",
-)
+LEARNING_CURVE, FLOW = "learning_curve.png", "flow.png"
+ATTENTION_MAPS = "attention_maps.png"
 # What runs write beside the config, by the names of files and folders.
 WRITTEN = (
     HISTORY,
@@ -84,16 +82,16 @@ def make(path, config, seed, resume):
         path: of the folder.
         config: options in YAML.
         seed: of the run.
-        resume: keep the state of the training that is there.
+        resume: keep what is there of the training. Otherwise all that a run writes goes.
     """
     folder = pathlib.Path(path)
     if not resume and folder.is_dir():
         with alone(folder):
-            for path in (path for name in WRITTEN for path in folder.glob(name)):
-                if path.is_dir() and not path.is_symlink():
-                    shutil.rmtree(path)
+            for old in (old for name in WRITTEN for old in folder.glob(name)):
+                if old.is_dir() and not old.is_symlink():
+                    shutil.rmtree(old)
                 else:
-                    path.unlink()
+                    old.unlink()
     with atomic_files(folder) as fresh:
         (pathlib.Path(fresh) / CONFIG).write_text(config)
         write_json(pathlib.Path(fresh) / RUN, _circumstances(seed))
@@ -155,16 +153,23 @@ def write(folder, model, source):
 
 
 def write_saved_model(folder):
-    """Write the preset of a run as a SavedModel too, if TensorFlow is there: likewise.
+    """Write the preset of a run as a SavedModel too, if TensorFlow is there.
+
+    The preset, and not the model: TensorFlow cannot load a SavedModel among the devices
+    of a distribution.
 
     Args:
-        folder: of the run.
+        folder: of the run, with its preset.
+
+    Returns:
+        As `write`.
     """
     if keras.backend.backend() == "torch" or not importlib.util.find_spec("tensorflow"):
+        output = f"--output={folder / SAVED_MODEL}"
+        command = shlex.join(["keras-perceiver", "export", str(folder), output])
         print(
             "No SavedModel: that needs TensorFlow, and the TensorFlow or JAX backend. "
-            f"Write it with KERAS_BACKEND=tensorflow keras-perceiver export {folder} "
-            f"--output={folder / SAVED_MODEL}"
+            f"Write it with KERAS_BACKEND=tensorflow {command}"
         )
         return {}
     export.saved_model(presets.load(folder / PRESET), folder / SAVED_MODEL)

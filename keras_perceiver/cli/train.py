@@ -118,11 +118,8 @@ def _prepare(task, chosen, config):
     print(overview(model, records, train.count, count, chosen.batch_size, length))
     with user_errors():
         run_folder.make(chosen.output, config, chosen.seed, chosen.resume)
-    limits = {"epochs": chosen.epochs, "trainer.max_steps": trainer.max_steps}
-    reached = {"epochs": steps * chosen.epochs, "trainer.max_steps": trainer.max_steps}
-    longer = [
-        f"--{name}={2 * limit}" for name, limit in limits.items() if reached[name] == total
-    ]
+    limits = ("epochs", chosen.epochs, steps), ("trainer.max_steps", trainer.max_steps, 1)
+    longer = [f"--{key}={2 * n}" for key, n, each in limits if n and n * each == total]
     return Run(model, train, held_out, count, steps, callbacks, " ".join(longer))
 
 

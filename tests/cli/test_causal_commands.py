@@ -415,7 +415,7 @@ WRONG_USE = [
     ([*GO_ON, "--sampler=best"], "`sampler` must be one of .*sampler='best'"),
     ([*GO_ON, "--stop", "ab"], "`stop` must hold .*one token each. Received: 'ab'"),
     ([*GO_ON, "--files=x.mid", "--output=x"], "--output"),
-    (["predict", "x", "--model=LANGUAGE"], "--model must be a classifier .*generate"),
+    (["predict", "x", "--model=LANGUAGE"], "--model must be a classifier.*generate"),
     (["evaluate", "LANGUAGE", "--data=midi_folder"], "unknown name 'midi_folder'"),
     (["evaluate", "MUSIC", "--data.path=/nope"], "path=/nope"),
     (["generate", "MUSIC"], "required: --files, --output"),
