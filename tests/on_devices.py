@@ -62,11 +62,7 @@ def run(own=slice(None), rest=slice(None), batch_size=BATCH):
 
 def mirrored():
     """One device, then two by tf.distribute."""
-    import tensorflow as tf
-
-    two = [tf.config.LogicalDeviceConfiguration()] * 2
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(cpu, two)
+    tf = two_cpus()
     import keras
 
     import keras_perceiver as kp
@@ -87,6 +83,37 @@ def mirrored():
                 results["errors"].append(str(error))
     results["restored"] = not tf.distribute.has_strategy()
     return results
+
+
+def two_cpus():
+    """TensorFlow, for which the CPU is two devices."""
+    import tensorflow as tf
+
+    two = [tf.config.LogicalDeviceConfiguration()] * 2
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, two)
+    return tf
+
+
+def command(folder, *kinds):
+    """`fit` begins one way, and goes on in the next: the losses of its steps."""
+    mirrored = kinds == ("mirrored",)
+    if mirrored:
+        two_cpus()
+    import command_line
+    import keras_perceiver as kp
+
+    if not mirrored:  # A SavedModel takes longer than the training.
+        kp.export.saved_model = lambda *args: None
+    options = ["--steps_per_epoch=1", "--epochs=2", "--trainer.limit_val_batches=1"]
+    options += ["--lr_schedule=constant", "--verbose=0", "--resume", f"--output={folder}"]
+    fit = ["fit", "image-classifier", *command_line.TINY, *options]
+    for steps, kind in enumerate(kinds, 1):
+        command_line.run(
+            [*fit, f"--trainer.max_steps={steps}", f"--trainer.distribution={kind}"]
+        )
+    rows = (pathlib.Path(folder) / "history.csv").read_text().splitlines()[1:]
+    return [float(row.split(",")[2]) for row in rows]
 
 
 def masked_lm(mask_dtype):

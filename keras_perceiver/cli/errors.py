@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import signal
 import sys
 import tempfile
 
@@ -41,13 +42,17 @@ def user_errors():
 
 @contextlib.contextmanager
 def resumable(command):
-    """Around a training that saves its state: say which command goes on with it."""
+    """Around a training that saves its state, and what follows: say how to go on."""
     from keras_perceiver.training import InterruptedTraining, NotFiniteError, StateError
 
     try:
         yield
     except InterruptedTraining as error:
         raise CommandLineError(f"{error}. Go on: {command}", 128 + error.signal) from None
+    except KeyboardInterrupt:
+        raise CommandLineError(
+            f"stopped by SIGINT. Go on: {command}", 128 + signal.SIGINT
+        ) from None
     except NotFiniteError as error:
         raise CommandLineError(error, code=1) from None
     except StateError as error:

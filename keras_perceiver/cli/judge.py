@@ -2,12 +2,10 @@
 
 import pathlib
 
-import yaml
-
-from keras_perceiver.cli import tasks
+from keras_perceiver.cli import run_folder, tasks
 from keras_perceiver.cli.errors import user_errors
 from keras_perceiver.cli.models import add_model, load
-from keras_perceiver.cli.options import Parser
+from keras_perceiver.cli.options import Parser, read_options
 from keras_perceiver.cli.train import report, score
 
 
@@ -34,8 +32,8 @@ def evaluate(argv):
 
 def _options_of_run(model, parser, argv):
     """What a run was trained with, as defaults: the same is held out."""
-    config = pathlib.Path(model) / "config.yaml"
-    options = yaml.safe_load(config.read_text()) if config.is_file() else {}
+    config = pathlib.Path(model) / run_folder.CONFIG
+    options = read_options(config) if config.is_file() else {}
     known = parser.get_defaults()
     skip = {"model"}
     if any(argument.partition("=")[0] == "--data" for argument in argv):

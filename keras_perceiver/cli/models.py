@@ -4,11 +4,9 @@ import argparse
 import dataclasses
 import pathlib
 
-import yaml
-
 from keras_perceiver import presets
 from keras_perceiver.cli.errors import CommandLineError
-from keras_perceiver.cli.options import TYPES
+from keras_perceiver.cli.options import TYPES, read_options
 from keras_perceiver.layers.configured import argument_names
 
 MODEL = "a preset's name (keras-perceiver presets), or the folder of a preset or run"
@@ -45,8 +43,7 @@ def chosen_value(argv, name):
         return None if known.value == "null" else known.value
     value = None
     for path in known.config:
-        with open(path) as file:
-            options = yaml.safe_load(file)
+        options = read_options(path)
         for key in name.split("."):
             options = options.get(key) if isinstance(options, dict) else None
         value = value if options is None else options

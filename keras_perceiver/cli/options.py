@@ -7,9 +7,10 @@ import re
 from typing import Literal
 
 import jsonargparse  # noqa: TID253 (this module is imported by commands only)
-import keras
+import yaml
 from jsonargparse.typing import PositiveInt  # noqa: TID253
 
+from keras_perceiver.cli import optimizers
 from keras_perceiver.cli.errors import CommandLineError, summary
 from keras_perceiver.cli.sources import SOURCES
 from keras_perceiver.layers import LearnedPositionSpec, StemSpec
@@ -122,6 +123,25 @@ def values(options):
     }
 
 
+def read_options(path):
+    """Options in a YAML file: name to value.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        ValueError: it is not YAML, or not of options.
+    """
+    with open(path, encoding="utf-8") as file:
+        try:
+            options = yaml.safe_load(file) or {}
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise ValueError(f"{path} must be a YAML file. Received: {error}") from error
+    if not isinstance(options, dict):
+        raise ValueError(f"{path} must be a YAML file with options. Received: {options}")
+    return options
+
+
 class Parser(jsonargparse.ArgumentParser):
     """A jsonargparse parser that tells errors in one line and writes public names."""
 
@@ -135,7 +155,7 @@ class Parser(jsonargparse.ArgumentParser):
             description=description,
             exit_on_error=False,
         )
-        parser.names = {"optimizer": "the optimizers of Keras: AdamW, ..."}
+        parser.names = {"optimizer": ", ".join(optimizers.names())}
         return parser
 
     def options(self, argv):
@@ -187,6 +207,6 @@ def _full_optimizer_name(argument):
     The name alone is ambiguous on PyTorch, where Keras has two classes of each name.
     """
     option, _, name = argument.partition("=")
-    if option == "--optimizer" and hasattr(keras.optimizers, name):
+    if option == "--optimizer" and name in optimizers.names():
         return f"--optimizer=keras.optimizers.{name}"
     return argument

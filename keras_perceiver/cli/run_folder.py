@@ -4,6 +4,7 @@ import importlib.metadata
 import importlib.util
 import pathlib
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,11 +13,29 @@ import keras
 import yaml
 
 from keras_perceiver import __version__, export, presets, visualization
+from keras_perceiver.cli.options import read_options
 from keras_perceiver.cli.overview import devices
 from keras_perceiver.files import atomic_files, write_json
+from keras_perceiver.training.callbacks import SAMPLES
 from keras_perceiver.training.resumable import CHECKPOINTS, HISTORY, alone
 
-CONFIG, RUN, BEST = "config.yaml", "run.json", "best_preset"
+CONFIG, RUN = "config.yaml", "run.json"
+PRESET, BEST, SAVED_MODEL = "preset", "best_preset", "saved_model"
+LEARNING_CURVE, FLOW = "learning_curve.png", "flow.png"
+ATTENTION_MAPS = "attention_maps.png"
+# What runs write beside the config, by the names of files and folders.
+WRITTEN = (
+    HISTORY,
+    CHECKPOINTS,
+    PRESET,
+    BEST,
+    SAVED_MODEL,
+    LEARNING_CURVE,
+    ATTENTION_MAPS,
+    FLOW,
+    SAMPLES,
+    "events.out.tfevents.*",
+)
 # Options that another run than the one that is resumed may have: the state of the
 # training does not depend on them.
 FREE = ("output", "overwrite", "resume", "verbose", "jit_compile", "samples")
@@ -38,7 +57,7 @@ def check(path, overwrite, resume, config):
     if overwrite and resume:
         raise ValueError("--overwrite and --resume exclude each other. Received: both")
     if resume and (folder / CONFIG).is_file():
-        _compare(yaml.safe_load((folder / CONFIG).read_text()), yaml.safe_load(config))
+        _compare(read_options(folder / CONFIG), yaml.safe_load(config))
     elif folder.is_dir() and any(folder.iterdir()) and not overwrite:
         raise ValueError(
             "--output must be an empty or new folder, or give --overwrite=true, or "
@@ -63,13 +82,16 @@ def make(path, config, seed, resume):
         path: of the folder.
         config: options in YAML.
         seed: of the run.
-        resume: keep the state of the training that is there.
+        resume: keep what is there of the training. Otherwise all that a run writes goes.
     """
     folder = pathlib.Path(path)
     if not resume and folder.is_dir():
         with alone(folder):
-            shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
-            shutil.rmtree(folder / BEST, ignore_errors=True)
+            for old in (old for name in WRITTEN for old in folder.glob(name)):
+                if old.is_dir() and not old.is_symlink():
+                    shutil.rmtree(old)
+                else:
+                    old.unlink()
     with atomic_files(folder) as fresh:
         (pathlib.Path(fresh) / CONFIG).write_text(config)
         write_json(pathlib.Path(fresh) / RUN, _circumstances(seed))
@@ -117,24 +139,38 @@ def write(folder, model, source):
         model: trained.
         source: for the preset: how good it is.
     """
-    visualization.plot_learning_curve(folder / HISTORY, folder / "learning_curve.png")
-    presets.save(model, folder / "preset", source=f"keras-perceiver fit, {source}")
-    written = {
+    visualization.plot_learning_curve(folder / HISTORY, folder / LEARNING_CURVE)
+    presets.save(model, folder / PRESET, source=f"keras-perceiver fit, {source}")
+    return {
         CONFIG: "all options of this run",
         RUN: "versions, devices, seed, git commit",
         HISTORY: "loss and metrics of each epoch",
-        "learning_curve.png": "the same as a picture",
-        "preset": "the trained model: keras_perceiver.presets.load(...)",
+        LEARNING_CURVE: "the same as a picture",
+        PRESET: "the trained model: keras_perceiver.presets.load(...)",
         BEST: "the same, of the best epoch",
         CHECKPOINTS: "the state of the training, to resume from",
     }
+
+
+def write_saved_model(folder):
+    """Write the preset of a run as a SavedModel too, if TensorFlow is there.
+
+    The preset, and not the model: TensorFlow cannot load a SavedModel among the devices
+    of a distribution.
+
+    Args:
+        folder: of the run, with its preset.
+
+    Returns:
+        As `write`.
+    """
     if keras.backend.backend() == "torch" or not importlib.util.find_spec("tensorflow"):
+        output = f"--output={folder / SAVED_MODEL}"
+        command = shlex.join(["keras-perceiver", "export", str(folder), output])
         print(
             "No SavedModel: that needs TensorFlow, and the TensorFlow or JAX backend. "
-            f"Write it with KERAS_BACKEND=tensorflow keras-perceiver export {folder} "
-            f"--output={folder / 'saved_model'}"
+            f"Write it with KERAS_BACKEND=tensorflow {command}"
         )
-    else:
-        export.saved_model(model, folder / "saved_model")
-        written["saved_model"] = "the same for TensorFlow alone: tf.saved_model.load(...)"
-    return written
+        return {}
+    export.saved_model(presets.load(folder / PRESET), folder / SAVED_MODEL)
+    return {SAVED_MODEL: "the same for TensorFlow alone: tf.saved_model.load(...)"}

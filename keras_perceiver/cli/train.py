@@ -1,20 +1,24 @@
 """`keras-perceiver fit`."""
 
+import dataclasses
 import functools
+import pathlib
 import random
-from typing import Literal
+import shlex
+from typing import Any, Literal
 
 import keras
 from jsonargparse.typing import PositiveInt  # noqa: TID253 (imported by `fit` only)
 
 from keras_perceiver import training
-from keras_perceiver.cli import run_folder, tasks
+from keras_perceiver.cli import optimizers, run_folder, tasks
 from keras_perceiver.cli.errors import CommandLineError, resumable, user_errors
 from keras_perceiver.cli.models import chosen_value
 from keras_perceiver.cli.options import Parser
 from keras_perceiver.cli.overview import overview
 from keras_perceiver.cli.schedules import FUNCTIONS, Schedule
 from keras_perceiver.cli.smoke import HELP, smoke
+from keras_perceiver.cli.task import Training
 from keras_perceiver.cli.trainer import Trainer
 from keras_perceiver.data.pipeline import read_ahead
 from keras_perceiver.training.callbacks import check_monitor, make_metrics
@@ -34,7 +38,8 @@ def fit(argv):
         )
     task = tasks.by_name(argv[0])
     command = f"fit {argv[0]}"
-    argv = smoke(task, task.arguments(argv[1:]), _default_output(command))
+    with user_errors():
+        argv = smoke(task, task.arguments(argv[1:]), _default_output(command))
     parser = _parser(command, task, argv)
     options = parser.options(argv)
     with user_errors():
@@ -42,13 +47,49 @@ def fit(argv):
         described = options.clone()
         described.overwrite = described.resume = False
         config = parser.dump(described)
+        optimizers.check(options.optimizer)
         chosen = parser.instantiate(options)
         run_folder.check(chosen.output, chosen.overwrite, chosen.resume, config)
+    folder = pathlib.Path(chosen.output)
+    resume = ["--config", str(folder / run_folder.CONFIG), "--resume"]
+    again = shlex.join(["keras-perceiver", *command.split(), *resume])
+    again = f"KERAS_BACKEND={keras.backend.backend()} {again}"
     with chosen.trainer.scope():
-        _train(command, task, chosen, config)
+        run = _prepare(task, chosen, config)
+        with resumable(again):
+            written = _train(task, chosen, folder, run)
+    with resumable(again):
+        written |= run_folder.write_saved_model(folder)  # for one device
+    for name, what in written.items():
+        print(f"  {folder / name!s:40} {what}")
+    print(f"to train on: {again} {run.longer}")
 
 
-def _train(command, task, chosen, config):
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What `fit` has checked when it begins to train.
+
+    Args:
+        model: compiled.
+        train: a `Training`.
+        held_out: batches.
+        count: records held out.
+        steps: of an epoch.
+        callbacks: of the task.
+        longer: options that make the run twice as long.
+    """
+
+    model: keras.Model
+    train: Training
+    held_out: Any
+    count: int
+    steps: int
+    callbacks: list
+    longer: str
+
+
+def _prepare(task, chosen, config):
+    """All that can go wrong before the first step; in the end the folder is made."""
     trainer = chosen.trainer
     with user_errors():
         # What Keras' seeds are drawn from. keras.utils.set_random_seed would import
@@ -64,42 +105,49 @@ def _train(command, task, chosen, config):
             steps = trainer.max_steps
         steps = steps or train.count // chosen.batch_size
         steps = trainer.steps_per_epoch(steps)
+        total = total_steps(steps, chosen.epochs, trainer.max_steps)
         callbacks = task.callbacks(model, chosen, chosen.output)
         model.compile(
-            _optimizer(chosen, total_steps(steps, chosen.epochs, trainer.max_steps)),
+            optimizers.scheduled(chosen.optimizer, chosen.lr_schedule, total),
             jit_compile=chosen.jit_compile,
             **task.chosen_compile_options(chosen, model),
         )
         make_metrics(model, Position(train.batches, trainer.workers).batch(0))
         check_monitor(trainer.monitor, model)
-        folder = run_folder.make(chosen.output, config, chosen.seed, chosen.resume)
     length, records = task.length(model, train), task.records(model)
     print(overview(model, records, train.count, count, chosen.batch_size, length))
+    with user_errors():
+        run_folder.make(chosen.output, config, chosen.seed, chosen.resume)
+    limits = ("epochs", chosen.epochs, steps), ("trainer.max_steps", trainer.max_steps, 1)
+    longer = [f"--{key}={2 * n}" for key, n, each in limits if n and n * each == total]
+    return Run(model, train, held_out, count, steps, callbacks, " ".join(longer))
+
+
+def _train(task, chosen, folder, run):
+    """Train and write what is there for every model: name of a file to what it is."""
+    trainer, model = chosen.trainer, run.model
     history = folder / HISTORY
     best = training.BestPreset(folder / run_folder.BEST, trainer.monitor, history)
-    again = f"keras-perceiver {command} --config {folder / run_folder.CONFIG} --resume"
-    with resumable(f"KERAS_BACKEND={keras.backend.backend()} {again}"):
-        training.resumable_fit(
-            model,
-            train.batches,
-            folder,
-            steps_per_epoch=steps,
-            epochs=chosen.epochs,
-            max_steps=trainer.max_steps,
-            save_every=trainer.save_every,
-            resume=chosen.resume,
-            validation_data=held_out,
-            callbacks=[training.Scalars(folder), best, *callbacks],
-            workers=trainer.workers,
-            verbose=chosen.verbose,
-        )
-    scores = score(task, model, held_out)
+    training.resumable_fit(
+        model,
+        run.train.batches,
+        folder,
+        steps_per_epoch=run.steps,
+        epochs=chosen.epochs,
+        max_steps=trainer.max_steps,
+        save_every=trainer.save_every,
+        resume=chosen.resume,
+        validation_data=run.held_out,
+        callbacks=[training.Scalars(folder), best, *run.callbacks],
+        workers=trainer.workers,
+        verbose=chosen.verbose,
+    )
+    scores = score(task, model, run.held_out)
     written = run_folder.write(folder, model, task.source(scores))
     written |= task.pictures(model, chosen, folder)
-    report(task, model, scores, count, task.comparison(model, train.tokens, held_out))
-    for name, what in written.items():
-        print(f"  {folder / name!s:40} {what}")
-    print(f"to train on: {again} --epochs={2 * chosen.epochs}")
+    comparison = task.comparison(model, run.train.tokens, run.held_out)
+    report(task, model, scores, run.count, comparison)
+    return written
 
 
 def score(task, model, held_out):
@@ -199,11 +247,3 @@ def _parser(command, task, argv):
     with user_errors():
         parser.set_defaults(task.defaults(functools.partial(chosen_value, argv)))
     return parser
-
-
-def _optimizer(options, total_steps):
-    optimizer = options.optimizer
-    optimizer.learning_rate = options.lr_schedule(
-        float(optimizer.learning_rate), total_steps
-    )
-    return optimizer

@@ -6,6 +6,7 @@ from keras import ops
 from keras_perceiver.layers.configured import Configured
 from keras_perceiver.layers.dense import Dense
 from keras_perceiver.layers.folding import best_folding, folded_kernels, folded_queries
+from keras_perceiver.layers.initializers import normal
 from keras_perceiver.layers.seeds import DropoutSeeds
 from keras_perceiver.layers.spec import check_heads, check_positive, check_rate
 from keras_perceiver.ops.attention import attend
@@ -125,9 +126,7 @@ class Attention(Configured, DropoutSeeds, keras.layers.Layer):
             layer = Dense(
                 channels,
                 use_bias=use_bias,
-                kernel_initializer=keras.initializers.RandomNormal(
-                    0.0, self.init_scale * gain
-                ),
+                kernel_initializer=normal(self.init_scale * gain),
                 dtype=self.dtype_policy,
                 name=name,
             )

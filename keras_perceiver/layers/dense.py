@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_perceiver.layers.initializers import normal
 from keras_perceiver.ops.devices import on_accelerator
 from keras_perceiver.ops.linear import linear
 
@@ -64,7 +65,7 @@ def token_embedding(vocab_size, channels, init_scale, name="token_embedding"):
     return TokenEmbedding(
         vocab_size,
         channels,
-        embeddings_initializer=keras.initializers.RandomNormal(0.0, init_scale),
+        embeddings_initializer=normal(init_scale),
         reverse_dtype="float32",
         name=name,
     )

@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_perceiver.layers.blocks import LatentCrossAttention, SelfAttentionBlock
 from keras_perceiver.layers.configured import Configured
+from keras_perceiver.layers.initializers import normal
 from keras_perceiver.layers.spec import AttentionSpec, check_positive
 from keras_perceiver.ops.loops import recompute
 from keras_perceiver.ops.masks import (
@@ -163,7 +164,7 @@ class PerceiverEncoder(Configured, keras.layers.Layer):
         if self.num_latents is not None:
             self.latents = self.add_weight(
                 shape=(self.num_latents, self.latent_channels),
-                initializer=keras.initializers.RandomNormal(0.0, self.init_scale),
+                initializer=normal(self.init_scale),
                 name="latents",
             )
         latents_shape = (None, self.num_latents, self.latent_channels)

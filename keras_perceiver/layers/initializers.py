@@ -4,6 +4,22 @@ import keras
 from keras import ops
 
 
+def normal(init_scale):
+    """`keras.initializers.RandomNormal` around 0.
+
+    Args:
+        init_scale: standard deviation.
+
+    Raises:
+        ValueError: it is negative, of which backends make different things.
+    """
+    if not init_scale >= 0:
+        raise ValueError(
+            f"`init_scale` must be at least 0. Received: init_scale={init_scale}"
+        )
+    return keras.initializers.RandomNormal(0.0, init_scale)
+
+
 @keras.saving.register_keras_serializable("keras_perceiver")
 class PixelDifferences(keras.initializers.RandomNormal):
     """Normal weights for the pixels around a place, whose sum over each colour is 0.

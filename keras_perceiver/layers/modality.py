@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_perceiver.layers.configured import Configured
+from keras_perceiver.layers.initializers import normal
 from keras_perceiver.layers.spec import check_positive
 from keras_perceiver.ops.masks import as_bool
 from keras_perceiver.ops.patches import space_to_depth
@@ -39,7 +40,7 @@ class ChannelPadding(Configured, keras.layers.Layer):
         """Shape is `[B, M, C]`."""
         self.padding = self.add_weight(
             shape=(1, self.channels - inputs_shape[-1]),
-            initializer=keras.initializers.RandomNormal(0.0, self.init_scale),
+            initializer=normal(self.init_scale),
             name="padding",
         )
         super().build(inputs_shape)
@@ -69,7 +70,7 @@ class MaskToken(Configured, keras.layers.Layer):
         """Shape is `[B, M, C]`."""
         self.token = self.add_weight(
             shape=(1, inputs_shape[-1]),
-            initializer=keras.initializers.RandomNormal(0.0, self.init_scale),
+            initializer=normal(self.init_scale),
             name="token",
         )
         super().build(inputs_shape)

@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_perceiver.layers.configured import Configured
 from keras_perceiver.layers.dense import Dense
+from keras_perceiver.layers.initializers import normal
 from keras_perceiver.layers.spec import check_positive
 from keras_perceiver.ops.fourier import feature_channels, grid_columns
 from keras_perceiver.ops.rotary import shifted_positions
@@ -167,7 +168,7 @@ class LearnedPositions(Configured, keras.layers.Layer):
             )
         self.positions = self.add_weight(
             shape=(self.num_positions or length, self.channels or inputs_shape[-1]),
-            initializer=keras.initializers.RandomNormal(0.0, self.init_scale),
+            initializer=normal(self.init_scale),
             name="positions",
         )
         if self.projection is not None:

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_perceiver.layers.configured import Configured
+from keras_perceiver.layers.initializers import normal
 from keras_perceiver.layers.spec import check_positive
 from keras_perceiver.ops.fourier import feature_channels
 from keras_perceiver.ops.fusion import cut_fusion
@@ -52,7 +53,7 @@ class LearnedQueries(Configured, keras.layers.Layer):
         """Create the array."""
         self.queries = self.add_weight(
             shape=(self.num_queries, self.channels),
-            initializer=keras.initializers.RandomNormal(0.0, self.init_scale),
+            initializer=normal(self.init_scale),
             name="queries",
         )
         super().build(reference_shape)

@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_perceiver.layers.blocks import LatentCrossAttention
 from keras_perceiver.layers.configured import Configured
+from keras_perceiver.layers.initializers import normal
 from keras_perceiver.layers.residual import norm
 from keras_perceiver.layers.spec import AttentionSpec, check_positive
 from keras_perceiver.ops.loops import recompute
@@ -99,7 +100,7 @@ class PerceiverResampler(Configured, keras.layers.Layer):
             )
         self.latents = self.add_weight(
             shape=(self.num_latents, channels),
-            initializer=keras.initializers.RandomNormal(0.0, self.init_scale),
+            initializer=normal(self.init_scale),
             name="latents",
         )
         latents_shape = (None, self.num_latents, channels)

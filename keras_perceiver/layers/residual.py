@@ -6,6 +6,7 @@ from keras import ops
 from keras_perceiver.layers.attention import Attention
 from keras_perceiver.layers.configured import Configured
 from keras_perceiver.layers.dense import Dense
+from keras_perceiver.layers.initializers import normal
 from keras_perceiver.layers.seeds import DropoutSeeds
 from keras_perceiver.layers.spec import AttentionSpec, activation
 from keras_perceiver.ops.dropout import dropout as drop
@@ -61,7 +62,7 @@ class ResidualAttention(Configured, DropoutSeeds, keras.layers.Layer):
             Dense(
                 units,
                 use_bias=self.mlp_bias,
-                kernel_initializer=keras.initializers.RandomNormal(0.0, scale),
+                kernel_initializer=normal(scale),
                 dtype=policy,
                 name=name,
             )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import keras_perceiver as kp
-from command_line import EVERY_RUN, TINY, files
+from command_line import EVERY_RUN, TINY, assert_refused, files
 from keras_perceiver.cli import main
 
 FIT = ["fit", "image-classifier"]
@@ -133,6 +133,24 @@ WRONG = [
     ([*FIT, *FAST, "--data.sed=3"], "--data: option 'sed' is not accepted"),
     ([*FIT, *FAST, "--data=foo"], "--data: unknown name 'foo'; expected one of digits"),
     ([*FIT, *FAST, "--optimizer=Adm"], "--optimizer: unknown name 'Adm'"),
+    ([*FIT, *FAST, "--optimizer=LAMB"], "'LAMB'; expected one of Adadelta.* Lamb, "),
+    ([*FIT, *FAST, "--optimizer=adamw"], "'adamw'; expected one of .*AdamW, "),
+    ([*FIT, *FAST, "--optimizer=Optimizer"], "unknown name 'Optimizer'; expected one of"),
+    ([*FIT, *FAST, "--optimizer.clipnorm=abc"], "--optimizer.clipnorm must be a number"),
+    ([*FIT, *FAST, "--optimizer.weight_decay=abc"], "--optimizer.weight_decay must .* abc"),
+    ([*FIT, *FAST, "--optimizer.beta_1=abc"], "--optimizer.beta_1 must be a number.* abc"),
+    (
+        [*FIT, *FAST, "--optimizer.beta_1=true"],
+        "--optimizer.beta_1 must be .* True",
+    ),
+    ([*FIT, *FAST, "--optimizer.use_ema=3"], "--optimizer.use_ema must be true or false"),
+    (
+        [*FIT, *FAST, "--optimizer.gradient_accumulation_steps=abc"],
+        "--optimizer.gradient_accumulation_steps must be an integer. Received: abc",
+    ),
+    ([*FIT, *FAST, "--optimizer.learning_rate=-1"], "learning_rate must be at least 0.*-1"),
+    ([*FIT, *FAST, "--model.init_scale=-1"], "`init_scale` must be at least 0.*-1"),
+    ([*FIT, *FAST, "--label_smoothing=2"], "--label_smoothing: .*2"),
     ([*FIT, *FAST, "--optimizer.lr=3"], "--optimizer: option 'lr' is not accepted"),
     ([*FIT, *FAST, "--model.encoder.num_latents=x"], "--model.encoder.num_latents: .* x"),
     ([*FIT, *FAST, "--foo=1"], "--foo=1"),
@@ -169,6 +187,28 @@ def test_what_is_wrong_is_named_in_one_line(argv, message, tmp_path, monkeypatch
     assert error.startswith("keras-perceiver: ") and error.count("\n") == 1
     assert re.search(message, error)
     assert not list(tmp_path.iterdir())  # nothing half-written
+
+
+@pytest.mark.one_backend
+def test_a_config_that_is_no_yaml_is_named_in_one_line(tmp_path, capsys):
+    file, folder = tmp_path / "broken.yaml", tmp_path / "run"
+    folder.mkdir()
+    commands = [
+        [*FIT, *FAST, "--config", file, f"--output={folder}"],
+        [*FIT, *FAST, "--smoke", "--config", file],
+        [*FIT, *FAST, "--resume", f"--output={folder}"],
+        ["evaluate", folder],
+    ]
+    kp.presets.save(kp.presets.load("digits"), folder / "preset")
+    for text, words in (("a: [1, 2", "line 1, column 4"), ("- a", r"\['a'\]")):
+        for path in (file, folder / "config.yaml"):
+            path.write_text(text)
+        for argv in commands:
+            where = file if file in argv else folder / "config.yaml"
+            assert_refused(argv, f"{where} must be a YAML.*: .*{words}", capsys)
+    file.write_bytes(b"\xff")
+    assert_refused(commands[0], f"{file} must be a YAML file", capsys)
+    assert files(folder) == {"config.yaml", "preset"}
 
 
 @pytest.mark.one_backend

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -124,7 +125,9 @@ def test_a_killed_run_resumes_bit_for_bit(
 
 
 @pytest.mark.one_backend
-@pytest.mark.parametrize("place", ["importlib.import_module", "run_folder.write_json"])
+@pytest.mark.parametrize(
+    "place", ["importlib.import_module", "train.overview", "run_folder.write_json"]
+)
 def test_ctrl_c_before_the_first_step_leaves_nothing(place, tmp_path, monkeypatch, capfd):
     def interrupted(*args):
         os.write(2, b"what TensorFlow says of itself")
@@ -134,17 +137,61 @@ def test_ctrl_c_before_the_first_step_leaves_nothing(place, tmp_path, monkeypatc
     assert main([*FIT, f"--output={tmp_path / 'run'}"]) == 128 + signal.SIGINT
     error = capfd.readouterr().err
     assert error.endswith("keras-perceiver: stopped by SIGINT\n")
-    assert ("TensorFlow" in error) == (place == "run_folder.write_json")
+    assert ("TensorFlow" in error) == (place != "importlib.import_module")
     assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.one_backend
-def test_the_command_that_goes_on_is_the_one_that_is_printed(tmp_path, no_export):
-    options = [*FIT, f"--output={tmp_path}", "--epochs=1", "--steps_per_epoch=3"]
-    printed = run([*options, "--overwrite=true"])
-    command = re.search(r"to train on: keras-perceiver (.*)", printed)[1]
-    run([*command.split(), "--verbose=0"])
-    assert (tmp_path / "history.csv").read_text().count("\n") == 3  # header, two epochs
+def test_the_commands_that_are_printed_go_on(tmp_path, no_export, monkeypatch, capsys):
+    """After Ctrl-C when the last step is done, after a whole run, and after --max_steps."""
+    folder = tmp_path / "a run"
+
+    def steps():
+        return (folder / "history.csv").read_text().count("\n") - 1  # without the header
+
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    def printed(text, before):
+        backend, name, *command = shlex.split(re.search(f"{before}: (.*)", text)[1])
+        assert backend == f"KERAS_BACKEND={keras.backend.backend()}"
+        assert name == "keras-perceiver" and str(folder / "config.yaml") in command
+        return command
+
+    options = [*FIT, f"--output={folder}", "--epochs=1", "--steps_per_epoch=1"]
+    options += ["--lr_schedule.warmup_steps=0", "--trainer.limit_val_batches=1"]
+    with monkeypatch.context() as patch:
+        patch.setattr("keras_perceiver.cli.run_folder.write", interrupted)
+        assert main(options) == 128 + signal.SIGINT
+    error = capsys.readouterr().err
+    assert error.startswith("keras-perceiver: stopped by SIGINT. Go on: KERAS_BACKEND=")
+    longer = printed(run(printed(error, "Go on")), "to train on")
+    assert steps() == 1 and longer[-1] == "--epochs=2"
+    longer = printed(run([*longer, "--trainer.max_steps=2"]), "to train on")
+    assert steps() == 2 and longer[-2:] == ["--epochs=4", "--trainer.max_steps=4"]
+    longer = printed(run([*longer, "--trainer.max_steps=3"]), "to train on")
+    assert steps() == 3 and longer[-1] == "--trainer.max_steps=6"
+    assert "--epochs" not in " ".join(longer)
+
+
+@pytest.mark.one_backend
+def test_an_overwritten_run_leaves_nothing_of_its_own(tmp_path, no_export, monkeypatch):
+    """Even if the new one dies: `evaluate` would judge the old model beside its config."""
+    short = ["--epochs=1", "--steps_per_epoch=1", "--lr_schedule.warmup_steps=0"]
+    options = [*FIT, *short, f"--output={tmp_path}", "--overwrite=true"]
+    run(options)
+    (tmp_path / "samples.txt").write_text("of a text model")
+    (tmp_path / "notes.txt").write_text("of the user's")
+    before = {path.name for path in tmp_path.iterdir()}
+
+    def died(*args, **kwargs):
+        raise RuntimeError
+
+    monkeypatch.setattr(kp.training, "BestPreset", died)
+    with pytest.raises(RuntimeError):
+        run(options)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"config.yaml", "run.json", "notes.txt"} < before
 
 
 @pytest.mark.one_backend

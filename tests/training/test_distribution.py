@@ -150,6 +150,21 @@ def test_mirrored_devices_are_as_one():
     assert "`gradient_accumulation_steps` must be None" in found["errors"][1]
 
 
+@jax_only
+@pytest.mark.slow(on="jax")
+def test_the_command_trains_on_two_devices_and_goes_on_in_another_way(tmp_path):
+    losses = result(start("command", tmp_path, "data", "tensor", devices=2))
+    assert losses == pytest.approx([np.log(10)] * 2, abs=0.1)  # before it has learned
+
+
+@tensorflow_only
+@pytest.mark.slow(on="tensorflow")
+def test_the_command_trains_on_mirrored_devices_and_exports(tmp_path):
+    losses = result(start("command", tmp_path, "mirrored"))
+    assert losses == pytest.approx([np.log(10)], abs=0.1)
+    assert (tmp_path / "saved_model").is_dir()
+
+
 @tensorflow_only
 def test_a_tpu_is_started_before_it_is_used(monkeypatch):
     """As far as that can be tried without one: what is called, in which order."""

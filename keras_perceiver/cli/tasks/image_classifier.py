@@ -1,8 +1,10 @@
 """`fit image-classifier`."""
 
 import keras
+from jsonargparse.typing import ClosedUnitInterval  # noqa: TID253 (commands only)
 
 from keras_perceiver import visualization
+from keras_perceiver.cli import run_folder
 from keras_perceiver.cli.encoders import ClassifierTask
 from keras_perceiver.cli.sources import Images
 from keras_perceiver.data import Augmentation
@@ -27,7 +29,7 @@ class ImageClassifierTask(ClassifierTask):
         parser.add_class_arguments(Augmentation, "augmentation")
         parser.add_argument(
             "--label_smoothing",
-            type=float,
+            type=ClosedUnitInterval,
             default=0.0,
             help="Part of a label that is spread over all classes, in training.",
         )
@@ -75,7 +77,7 @@ class ImageClassifierTask(ClassifierTask):
     def pictures(self, model, chosen, folder):  # noqa: D102 (inherited)
         test = chosen.data.test
         images, labels = zip(*(test[i] for i in range(min(6, len(test)))), strict=True)
-        path = folder / "attention_maps.png"
+        path = folder / run_folder.ATTENTION_MAPS
         visualization.plot_attention_maps(model, list(images), path, labels=labels)
         return {path.name: "where the latents look"}
 

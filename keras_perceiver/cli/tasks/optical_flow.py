@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_perceiver.cli import run_folder
 from keras_perceiver.cli.encoders import EncoderTask
 from keras_perceiver.cli.sources import MovingFrames
 from keras_perceiver.cli.task import Training
@@ -77,7 +78,7 @@ class OpticalFlowTask(EncoderTask):
         records = [test[i] for i in range(min(PICTURES, len(test)))]
         pairs = [record[:2] for record in records]
         flows = model.estimate(pairs, verbose=0)
-        path = folder / "flow.png"
+        path = folder / run_folder.FLOW
         plot_flow(pairs, flows, path, [record[2] for record in records])
         return {path.name: "held-out frames and their flow in colours"}
 
