@@ -32,16 +32,18 @@ def pytest_addoption(parser):
     parser.addoption(
         "--slow-once",
         action="store_true",
-        help="run tests marked `slow` on one backend alone, as `make test` does",
+        help="run tests marked `slow` on one backend or none, as `make test` does",
     )
 
 
 def pytest_collection_modifyitems(config, items):
-    once = ("one_backend", *(["slow"] if config.getoption("--slow-once") else []))
+    slow_once = config.getoption("--slow-once")
 
     def runs_here(item):
-        marker = next(filter(None, map(item.get_closest_marker, once)), None)
-        return marker is None or marker.kwargs.get("on", FASTEST) == BACKEND
+        slow = item.get_closest_marker("slow") if slow_once else None
+        marker = item.get_closest_marker("one_backend") or slow
+        wanted = marker is None or marker.kwargs.get("on", FASTEST) == BACKEND
+        return wanted and (slow is None or slow.kwargs.get("on", FASTEST) is not None)
 
     config.hook.pytest_deselected(items=[i for i in items if not runs_here(i)])
     items[:] = filter(runs_here, items)

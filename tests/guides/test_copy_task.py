@@ -10,7 +10,7 @@ ONE_BACKEND = pytest.mark.one_backend(on="tensorflow")
     "fast",
     [
         pytest.param("1", id="small"),
-        pytest.param("0", id="full", marks=[ONE_BACKEND, pytest.mark.slow]),
+        pytest.param("0", id="full", marks=[ONE_BACKEND, pytest.mark.slow(on=None)]),
     ],
 )
 def test_it_copies_from_the_prefix(fast, run_guide):

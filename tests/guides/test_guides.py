@@ -25,7 +25,7 @@ def test_every_guide_is_run():
     assert guides == {*EXPECTED, *OWN_FILES}
 
 
-@pytest.mark.one_backend(on="tensorflow")
+@pytest.mark.one_backend
 @pytest.mark.parametrize("name", EXPECTED)
 def test_guide_runs(name, run_guide):
     _, printed, folder = run_guide(name)

@@ -6,7 +6,10 @@ import pytest
 @pytest.mark.one_backend(on="tensorflow")
 @pytest.mark.parametrize(
     "fast",
-    [pytest.param("1", id="small"), pytest.param("0", id="full", marks=pytest.mark.slow)],
+    [
+        pytest.param("1", id="small"),
+        pytest.param("0", id="full", marks=pytest.mark.slow(on=None)),
+    ],
 )
 def test_notes_are_named(fast, run_guide):
     guide, printed, folder = run_guide("notes", fast)

@@ -4,7 +4,7 @@ import pytest
 
 
 @pytest.mark.one_backend(on="tensorflow")
-@pytest.mark.slow
+@pytest.mark.slow(on=None)
 def test_a_fixed_permutation_does_not_matter(run_guide):
     guide, printed, folder = run_guide("permuted_pixels", fast="0")
     accuracy = guide["accuracy"]

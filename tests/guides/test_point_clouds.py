@@ -6,7 +6,10 @@ import pytest
 @pytest.mark.one_backend(on="tensorflow")
 @pytest.mark.parametrize(
     "fast",
-    [pytest.param("1", id="small"), pytest.param("0", id="full", marks=pytest.mark.slow)],
+    [
+        pytest.param("1", id="small"),
+        pytest.param("0", id="full", marks=pytest.mark.slow(on=None)),
+    ],
 )
 def test_sets_of_points_are_read(fast, run_guide):
     guide, printed, folder = run_guide("point_clouds", fast)

@@ -119,6 +119,7 @@ def test_training_is_the_same_however_inputs_are_missing():
             np.testing.assert_allclose(other, weight, atol=FLOAT32)
 
 
+@pytest.mark.slow
 def test_it_overfits_a_batch():
     """T1, trained at points in a random order, judged by whole outputs."""
     encoder = kp.models.MultimodalEncoder(

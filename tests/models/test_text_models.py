@@ -142,6 +142,7 @@ def test_dropout_is_on_where_only_some_positions_are_asked_for():
     assert np.abs(dropped - run(model, some)).max() > 1e-2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["masked_lm", "text_classifier"])
 def test_it_overfits_a_batch(task):
     """T1."""
@@ -176,6 +177,7 @@ def test_an_encoder_moves_to_another_task_and_freezes():
         np.testing.assert_array_equal(old, new.numpy())
 
 
+@pytest.mark.slow
 def test_masks_are_filled():
     """A model that has learnt one sentence by heart puts its bytes back."""
     text = "what sits in a masked slot"
