@@ -143,7 +143,8 @@ def resumable_fit(
 
 def _check_epochs(progress, steps_per_epoch):
     before = progress.get("steps_per_epoch", steps_per_epoch)
-    if before != steps_per_epoch:
+    # The first epoch may become longer: it alone has no number to lose.
+    if before != steps_per_epoch and progress["step"] > before:
         raise StateError(
             f"`steps_per_epoch` must be that of the training, {before}. Received: "
             f"{steps_per_epoch}"
