@@ -16,8 +16,9 @@ def autoencoding_batches(
     uninterrupted run would have seen. Without a seed: each example once, in order.
 
     Args:
-        arrays: a dict of arrays `[n, ...]` by the names of the model's inputs; one that
-            is not there is missing for all examples, and not asked for.
+        arrays: a dict of arrays `[n, ...]` by the names of the model's inputs. One that
+            is not there is missing for all examples, and not among the targets: `fit` needs
+            it if the model gives it back, for Keras' losses skip no output.
         model: a `MultimodalAutoencoder`.
         batch_size: examples a batch.
         seed: of order, points and masks, or None.
