@@ -65,7 +65,9 @@ class Ours:
             return None
         if training or self.job.new_tokens:
             return count_torch(self.train if training else self.step)
-        # Not predict_on_batch: the counter fails on a model without gradients.
+        # Not predict_on_batch: the counter fails in inference mode. Nothing is kept for
+        # gradients all the same: scores of large inputs would fill the memory.
+        self.model.requires_grad_(False)
         return count_torch(functools.partial(self.model, self.inputs, training=False))
 
     def formula_flops(self):
@@ -138,7 +140,10 @@ class Torch:
         return sum(p.numel() for p in self.model.parameters())
 
     def flops(self):
-        return count_torch(self.train if self.job.training else self.outputs)
+        if self.job.training:
+            return count_torch(self.train)
+        self.model.requires_grad_(False)
+        return count_torch(self.outputs)
 
 
 class Reference(Torch):

@@ -32,7 +32,10 @@ def evaluate(argv):
 
 def _options_of_run(model, parser, argv):
     """What a run was trained with, as defaults: the same is held out."""
-    config = pathlib.Path(model) / run_folder.CONFIG
+    folder = pathlib.Path(model)
+    if folder.name in (run_folder.PRESET, run_folder.BEST):
+        folder = folder.parent
+    config = folder / run_folder.CONFIG
     options = read_options(config) if config.is_file() else {}
     known = parser.get_defaults()
     skip = {"model"}

@@ -6,6 +6,7 @@ import keras
 
 # What a default of None does not tell; other options are numbers.
 TYPES = {"name": str, "exclude_layers": list}
+NEGATIVE = ("learning_rate_power",)  # other numbers are not
 WORDS = {str: "a string", list: "a list", bool: "true or false", int: "an integer"}
 
 
@@ -45,7 +46,7 @@ def check(options):
                 f"--optimizer.{key} must be {WORDS.get(kind, 'a number')}. "
                 f"Received: {value}"
             )
-        if key == "learning_rate" and not value >= 0:
+        if accepted in (int, (int, float)) and key not in NEGATIVE and not value >= 0:
             raise ValueError(f"--optimizer.{key} must be at least 0. Received: {value}")
 
 

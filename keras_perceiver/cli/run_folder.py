@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import importlib.util
+import json
 import pathlib
 import platform
 import shlex
@@ -94,8 +95,17 @@ def make(path, config, seed, resume):
                     old.unlink()
     with atomic_files(folder) as fresh:
         (pathlib.Path(fresh) / CONFIG).write_text(config)
-        write_json(pathlib.Path(fresh) / RUN, _circumstances(seed))
+        made_of = _circumstances(seed) | _before(folder, resume)
+        write_json(pathlib.Path(fresh) / RUN, made_of)
     return folder
+
+
+def _before(folder, resume):
+    """Circumstances of the same run before it was resumed, the first ones first."""
+    if not resume or not (folder / RUN).is_file():
+        return {}
+    before = json.loads((folder / RUN).read_text())
+    return {"earlier": [*before.pop("earlier", []), before]}
 
 
 def _circumstances(seed):

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_perceiver.generation import forward, token
+from keras_perceiver.threads import weights_in_place
 
 
 def program(model, function, **static):
@@ -39,7 +40,13 @@ def compiled(model, function):
         import jax
 
         jitted = jax.jit(stateless(model.variables, function))
-        return lambda *args: jitted([v.value for v in model.variables], *args)
+
+        def with_weights(*args):
+            with weights_in_place():
+                values = [v.value for v in model.variables]
+            return jitted(values, *args)
+
+        return with_weights
     if backend == "tensorflow":
         import tensorflow as tf
 

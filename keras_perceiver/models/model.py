@@ -7,6 +7,7 @@ import keras
 from keras_perceiver.layers import PerceiverEncoder
 from keras_perceiver.layers.adaptation import ADAPTABLE, adapt, adaptation
 from keras_perceiver.layers.configured import argument_names, check_keys
+from keras_perceiver.threads import weights_in_place
 
 
 class ConfiguredModel(keras.Model):
@@ -53,6 +54,11 @@ class ConfiguredModel(keras.Model):
         if quantization:
             adapt(model, quantization)
         return model
+
+    def predict(self, *args, **kwargs):
+        """As Keras does, from several threads too."""
+        with weights_in_place():
+            return super().predict(*args, **kwargs)
 
     def quantize(self, mode=None, config=None, filters=None, **kwargs):
         """As Keras does, but without a warning about each layer that has no kernel."""

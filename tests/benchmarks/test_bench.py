@@ -98,12 +98,15 @@ def test_input_is_timed_alone_and_in_training(tmp_path):
     assert printed.count("| 1 worker |") == 1
 
 
-def test_the_share_of_waiting(monkeypatch):
+def test_the_time_that_next_takes_is_noted(monkeypatch):
     monkeypatch.syspath_prepend(BENCHMARKS)
     import bench_input
 
-    # A batch asked for at 3 comes at 4, one asked for at 7 at 10.
-    assert bench_input.waiting([(0, 1), (3, 4), (7, 10)]) == (4.5, 4 / 9)
+    seconds = iter([1, 3, 6, 10])  # asked for, came, asked for, came
+    monkeypatch.setattr(bench_input.time, "perf_counter", lambda: next(seconds))
+    waits = []
+    batches = bench_input.timed(iter("ab"), waits)
+    assert [next(batches), next(batches)] == ["a", "b"] and waits == [2, 4]
 
 
 def test_utilisation_is_of_the_given_peak(tmp_path):

@@ -67,6 +67,8 @@ def test_evaluate_uses_the_runs_own_held_out_data(run, capsys):
     own = capsys.readouterr().out
     assert main(["evaluate", str(run), "--data=digits", "--data.seed=3"]) == 0
     assert capsys.readouterr().out == own
+    assert main(["evaluate", str(run / "best_preset")]) == 0  # of the only epoch
+    assert capsys.readouterr().out == own
     assert "on 360 images" in own
 
 
@@ -149,6 +151,7 @@ WRONG = [
         "--optimizer.gradient_accumulation_steps must be an integer. Received: abc",
     ),
     ([*FIT, *FAST, "--optimizer.learning_rate=-1"], "learning_rate must be at least 0.*-1"),
+    ([*FIT, *FAST, "--optimizer.clipnorm=-1"], "clipnorm must be at least 0.*-1"),
     ([*FIT, *FAST, "--model.init_scale=-1"], "`init_scale` must be at least 0.*-1"),
     ([*FIT, *FAST, "--label_smoothing=2"], "--label_smoothing: .*2"),
     ([*FIT, *FAST, "--optimizer.lr=3"], "--optimizer: option 'lr' is not accepted"),

@@ -223,7 +223,11 @@ def test_nothing_to_resume_is_a_start_and_other_options_are_refused(
     short = ["--epochs=1", "--steps_per_epoch=1", "--lr_schedule.warmup_steps=0"]
     options = [*FIT, *short, f"--output={tmp_path / 'run'}"]
     run([*options, "--resume=true"])
-    run([*options, "--resume=true"])  # once more: nothing is left to do
+    first = json.loads((tmp_path / "run" / "run.json").read_text())
+    for _ in range(2):  # nothing is left to do
+        run([*options, "--resume=true"])
+    made = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert len(made["earlier"]) == 2 and made["earlier"][0] == first
     assert "resumed after step 1 of 1" in capsys.readouterr().err
     refused = [*options, "--resume"]
     assert_refused([*refused, "--batch_size=32"], "--batch_size: 64, now 32", capsys)
