@@ -32,10 +32,18 @@ def model_of(layer, inputs):
     return keras.Model(symbolic, layer(**symbolic))
 
 
-def call(layer, inputs, **options):
-    if isinstance(layer, keras.Model):
-        return layer(model_data(layer, inputs), **options)
-    return layer(**inputs, **options)
+def call(layer, inputs):
+    """Outputs; of a model on JAX as one program: each operation would be compiled."""
+    if not isinstance(layer, keras.Model):
+        return layer(**inputs)
+    data = model_data(layer, inputs)
+    if keras.backend.backend() != "jax":
+        return layer(data)
+    import jax
+
+    states = layer.trainable_variables, layer.non_trainable_variables
+    values = ([v.value for v in variables] for variables in states)
+    return jax.jit(layer.stateless_call)(*values, data)[0]
 
 
 def model_data(model, inputs):
