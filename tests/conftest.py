@@ -35,14 +35,21 @@ def pytest_addoption(parser):
         action="store_true",
         help="run tests marked `slow` on one backend or none, as `make test` does",
     )
+    parser.addoption(
+        "--all-here",
+        action="store_true",
+        help="run tests marked `one_backend` on this one, whatever it is",
+    )
 
 
 def pytest_collection_modifyitems(config, items):
     slow_once = config.getoption("--slow-once")
+    all_here = config.getoption("--all-here")
 
     def runs_here(item):
         slow = item.get_closest_marker("slow") if slow_once else None
-        marker = item.get_closest_marker("one_backend") or slow
+        marker = None if all_here else item.get_closest_marker("one_backend")
+        marker = marker or slow
         wanted = marker is None or marker.kwargs.get("on", FASTEST) == BACKEND
         return wanted and (slow is None or slow.kwargs.get("on", FASTEST) is not None)
 
