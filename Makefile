@@ -11,7 +11,7 @@ backends := tensorflow$(if $(filter-out tensorflow,$(KERAS_BACKEND)),$(comma)$(K
 # Keras leaves XLA off for TensorFlow on a CPU, where it halves the time of this model.
 fit_options := $(if $(filter tensorflow,$(KERAS_BACKEND)),--jit_compile=true)
 
-.PHONY: demo test lint bench guides
+.PHONY: demo test floors lint bench guides
 
 demo: .venv/demo-$(KERAS_BACKEND)
 	$(BIN)/keras-perceiver fit image-classifier --config guides/configs/digits.yaml \
@@ -40,6 +40,19 @@ test: .venv/test
 	    KERAS_BACKEND=$$backend $(BIN)/python -m pytest $(PYTEST) || exit 1; \
 	done
 
+# The lowest versions that pyproject.toml allows, in an environment of their own; without
+# PyTorch, whose lowest version brings gigabytes of CUDA. These know fewer options of XLA.
+FLOOR_TESTS := tests/cli/test_cli.py tests/data/test_causal_batches.py tests/data/test_sources.py \
+    tests/preprocessing tests/presets/test_presets.py tests/test_contracts.py
+
+floors: .venv-floors/done
+	@for backend in jax tensorflow; do \
+	    echo "== $$backend, lowest versions"; \
+	    KERAS_BACKEND=$$backend XLA_FLAGS=--xla_backend_optimization_level=0 \
+	        .venv-floors/bin/python -m pytest -q -n 2 --slow-once \
+	        $(FLOOR_TESTS) $$(test $$backend = tensorflow || echo --all-here) || exit 1; \
+	done
+
 lint: .venv/lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -60,6 +73,13 @@ guides: .venv/test
 .venv/test: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[all,test]'
+	touch $@
+
+.venv-floors/done: pyproject.toml
+	test -x .venv-floors/bin/python || $(PYTHON) -m venv .venv-floors
+	.venv-floors/bin/python -m pip install -q uv
+	.venv-floors/bin/uv pip install -q --python .venv-floors/bin/python \
+	    --resolution lowest-direct -e '.[tensorflow,jax,data,text,audio,vision,cli,check]'
 	touch $@
 
 .venv/bench: pyproject.toml constraints.txt

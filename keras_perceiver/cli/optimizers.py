@@ -66,6 +66,6 @@ def scheduled(optimizer, schedule, total_steps):
 def _defaults(name):
     """Arguments of an optimizer: name to default."""
     cls = getattr(keras.optimizers, name)
-    if not isinstance(cls, type):
+    if not isinstance(cls, type) or cls is keras.optimizers.Optimizer:
         return {}
     return {key: p.default for key, p in inspect.signature(cls).parameters.items()}

@@ -55,7 +55,8 @@ class TokenShards(Sequence):
         return self._between(low, high + 1)[:: indices.step]
 
     def __array__(self, dtype=None, copy=None):
-        return np.array(self[:], dtype, copy=copy)
+        array = np.asarray(self[:], dtype)
+        return array.copy() if copy else array
 
     def __reduce__(self):
         return type(self), (self.folders,)
