@@ -42,8 +42,9 @@ test: .venv/test
 
 # The lowest versions that pyproject.toml allows, in an environment of their own; without
 # PyTorch, whose lowest version brings gigabytes of CUDA. These know fewer options of XLA.
-FLOOR_TESTS := tests/cli/test_cli.py tests/data/test_causal_batches.py tests/data/test_sources.py \
-    tests/preprocessing tests/presets/test_presets.py tests/test_contracts.py
+FLOOR_TESTS := tests/test_contracts.py tests/cli/test_cli.py tests/presets/test_presets.py \
+    $(addprefix tests/data/test_,causal_batches.py pipeline.py sources.py token_ids.py) \
+    $(addprefix tests/preprocessing/test_,midi_sound.py tokenizers_trained.py video.py)
 
 floors: .venv-floors/done
 	@for backend in jax tensorflow; do \
