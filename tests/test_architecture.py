@@ -201,6 +201,27 @@ for model, x, y in ((images, np.zeros((8, 6, 5, 1), "float32"), np.zeros(8, "int
 
 @pytest.mark.parametrize("backend", ["tensorflow", "jax"])
 def test_no_retrace_for_the_same_shape(backend):
-    """E2: a second batch of the same shape compiles nothing. PyTorch runs it eagerly."""
+    """E2: a second batch of the same shape compiles nothing."""
     result = run(NO_RETRACE, backend)
     assert result.stdout.split("\n") == ["True 0"] * 6 + [""], result.stderr[-1500:]
+
+
+def test_no_retrace_under_torch_compile():
+    """E2, with dynamo's own counter in the place of a compiler."""
+    program = """
+import torch, torch._dynamo.testing
+import keras_perceiver as kp
+spec = kp.layers.AttentionSpec(num_heads=2)
+layer = kp.layers.LatentCrossAttention(spec)
+layer(torch.zeros(2, 3, 8), torch.zeros(2, 9, 4))
+counter = torch._dynamo.testing.CompileCounter()
+compiled = torch.compile(layer, backend=counter)
+with torch.no_grad():
+    compiled(torch.zeros(2, 3, 8), torch.zeros(2, 9, 4))
+    first = counter.frame_count
+    for _ in range(3):
+        compiled(torch.ones(2, 3, 8), torch.ones(2, 9, 4))
+print(first > 0, counter.frame_count - first)
+"""
+    result = run(program, "torch")
+    assert result.stdout.strip() == "True 0", result.stderr[-1500:]
