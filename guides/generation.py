@@ -188,6 +188,9 @@ assert again.generate(prompt, **options) == model.generate(prompt, **options)
 # %% [markdown]
 # ## Next
 #
+# - `kp.presets.load("python_documentation")`: seven times as many weights, 35 times as much
+#   text. Let it write more bytes than it has latents (256), with `use_cache=True` and
+#   with `"exact"`.
 # - `guides/copy_task.py`: does a long context really reach the latents?
 # - The same from the command line: `keras-perceiver fit causal-lm --help` and
 #   `keras-perceiver generate --help`, with `guides/configs/causal_lm_small.yaml`.
