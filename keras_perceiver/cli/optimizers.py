@@ -6,13 +6,12 @@ import keras
 
 # What a default of None does not tell; other options are numbers.
 TYPES = {"name": str, "exclude_layers": list}
-NEGATIVE = ("learning_rate_power",)  # other numbers are not
 WORDS = {str: "a string", list: "a list", bool: "true or false", int: "an integer"}
 
 
 def names():
     """Those that can be chosen: each has a learning rate."""
-    return [name for name in dir(keras.optimizers) if "learning_rate" in _defaults(name)]
+    return [name for name in dir(keras.optimizers) if "learning_rate" in defaults(name)]
 
 
 def check(options):
@@ -30,9 +29,9 @@ def check(options):
         raise ValueError(
             f"--optimizer: unknown name {name!r}; expected one of {', '.join(names())}"
         )
-    defaults = _defaults(name)
+    known = defaults(name)
     for key, value in vars(options.init_args).items():
-        default = defaults.get(key)  # Keras takes some by **kwargs
+        default = known.get(key)  # Keras takes some by **kwargs
         kind = TYPES.get(key, bool if isinstance(default, bool) else float)
         if key.endswith(("_steps", "_frequency")):
             kind = int
@@ -46,7 +45,9 @@ def check(options):
                 f"--optimizer.{key} must be {WORDS.get(kind, 'a number')}. "
                 f"Received: {value}"
             )
-        if accepted in (int, (int, float)) and key not in NEGATIVE and not value >= 0:
+        # Some are negative as Keras has them.
+        at_least_0 = kind in (int, float) and (default is None or not default < 0)
+        if at_least_0 and not value >= 0:
             raise ValueError(f"--optimizer.{key} must be at least 0. Received: {value}")
 
 
@@ -63,7 +64,7 @@ def scheduled(optimizer, schedule, total_steps):
     return type(optimizer).from_config({**config, "learning_rate": learning_rate})
 
 
-def _defaults(name):
+def defaults(name):
     """Arguments of an optimizer: name to default."""
     cls = getattr(keras.optimizers, name)
     if not isinstance(cls, type) or cls is keras.optimizers.Optimizer:

@@ -1,5 +1,6 @@
 """The command line: what it writes, and how it refuses."""
 
+import argparse
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ import pytest
 
 import keras_perceiver as kp
 from command_line import EVERY_RUN, TINY, assert_refused, files
-from keras_perceiver.cli import main
+from keras_perceiver.cli import main, optimizers
 
 FIT = ["fit", "image-classifier"]
 FAST = [
@@ -129,6 +130,20 @@ def test_print_config_shows_a_presets_architecture(capsys):
     assert stopped.value.code == 0
     text = capsys.readouterr().out
     assert "num_latents: 32" in text and "dropout: 0.1" in text and "AdamW" in text
+
+
+@pytest.mark.one_backend
+@pytest.mark.parametrize("name", optimizers.names())
+def test_every_optimizer_may_have_its_defaults(name):
+    """Muon's `muon_b` is -4.775."""
+    config = getattr(keras.optimizers, name)(learning_rate=0.1).get_config()
+    known = optimizers.defaults(name)
+    values = argparse.Namespace(**{k: v for k, v in config.items() if k in known})
+    options = argparse.Namespace(class_path=f"keras.optimizers.{name}", init_args=values)
+    optimizers.check(options)
+    values.learning_rate = -0.1
+    with pytest.raises(ValueError, match="learning_rate must be at least 0"):
+        optimizers.check(options)
 
 
 WRONG = [
