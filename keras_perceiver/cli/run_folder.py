@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import importlib.util
-import json
 import pathlib
 import platform
 import shlex
@@ -16,7 +15,7 @@ import yaml
 from keras_perceiver import __version__, export, presets, visualization
 from keras_perceiver.cli.options import read_options
 from keras_perceiver.cli.overview import devices
-from keras_perceiver.files import atomic_files, write_json
+from keras_perceiver.files import atomic_files, read_json, write_json
 from keras_perceiver.training.callbacks import SAMPLES
 from keras_perceiver.training.resumable import CHECKPOINTS, HISTORY, alone
 
@@ -104,7 +103,7 @@ def _before(folder, resume):
     """Circumstances of the same run before it was resumed, the first ones first."""
     if not resume or not (folder / RUN).is_file():
         return {}
-    before = json.loads((folder / RUN).read_text())
+    before = read_json(folder / RUN)
     return {"earlier": [*before.pop("earlier", []), before]}
 
 
