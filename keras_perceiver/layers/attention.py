@@ -246,9 +246,11 @@ class Attention(Configured, DropoutSeeds, keras.layers.Layer):
             else:
                 out = attend(query, *projected, **options)
         out, scores = out if return_attention_scores else (out, None)
-        if not folded:
+        if folded:
+            out = out[..., : self.output_dense.kernel.shape[-1]]
+        else:
             out = self.output_dense(self._merge_heads(out))  # [B, N, E]
-        elif self.output_bias:
+        if folded and self.output_bias:
             out = out + ops.cast(self.output_dense.bias, out.dtype)
         if mask is not None:  # nothing to attend to: zeros, not the output's bias
             some = ops.any(mask, axis=(1, 3))[..., None]  # [B, N|1, 1]

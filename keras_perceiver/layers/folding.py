@@ -10,6 +10,9 @@ from keras import ops
 
 from keras_perceiver.ops.folded import project_heads
 
+# Channels that a vector unit takes at a time.
+_WIDTH = 8
+
 
 def best_folding(attention, num_queries, num_keys):
     """What costs the least arithmetic: `"context"`, `"queries"`, or None for neither.
@@ -68,8 +71,9 @@ def folded_queries(attention, key, value):
         value: `[B, H, M, V]`.
 
     Returns:
-        `[B, H, M, F]`, `[B, H, M, 1]` and `[B, H, M, E]`, see
-        `keras_perceiver.ops.attend_folded_queries`.
+        Key, value and tail, see `keras_perceiver.ops.attend_folded_queries`. Zeros at
+        their ends give keys and values the same width, a multiple of 8, if they nearly
+        have it: else PyTorch's fused attention on a CPU would hold all the scores.
     """
     heads, dtype = attention.num_heads, attention.compute_dtype
     key = key * ops.cast(key.shape[-1] ** -0.5, dtype)
@@ -84,8 +88,17 @@ def folded_queries(attention, key, value):
         key_bias = ops.zeros_like(key[..., :1])
     output = ops.cast(attention.output_dense.kernel, dtype)  # [H*V, E]
     output = ops.reshape(output, (heads, value.shape[-1], output.shape[-1]))
-    key = project_heads(key, by_head(attention.query_dense.kernel))
-    return key, key_bias, project_heads(value, output)
+    key = project_heads(key, by_head(attention.query_dense.kernel))  # [B, H, M, F]
+    channels = key.shape[-1]
+    key = ops.concatenate([key, key_bias], axis=-1)
+    value = project_heads(value, output)
+    if abs(key.shape[-1] - value.shape[-1]) < _WIDTH:
+        width = _WIDTH * -(-max(key.shape[-1], value.shape[-1]) // _WIDTH)
+        key, value = (
+            ops.pad(x, (*[(0, 0)] * 3, (0, width - x.shape[-1]))) for x in (key, value)
+        )
+    tail = ops.cast(ops.arange(key.shape[-1] - channels) == 0, dtype)  # 1, 0, 0, ...
+    return key, value, tail
 
 
 def folded_kernels(attention, scale=None, offset=None):

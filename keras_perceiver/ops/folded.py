@@ -62,7 +62,7 @@ def attend_folded(
     return (out, scores) if return_scores else out
 
 
-def attend_folded_queries(query, key, key_bias, value, mask=None, **options):
+def attend_folded_queries(query, key, value, tail, mask=None, **options):
     """Attention of many queries, never projected, to few keys.
 
     With `queries = query Wq + b`, scores are `query (key Wq^T)^T + b key^T`, and with
@@ -71,19 +71,20 @@ def attend_folded_queries(query, key, key_bias, value, mask=None, **options):
 
     Args:
         query: `[B, N, F]`.
-        key: `[B, H, M, F]`, keys times the query kernel, scaled.
-        key_bias: `[B, H, M, 1]`, keys times the query bias, scaled.
-        value: `[B, H, M, E]`, values times the output kernel.
+        key: `[B, H, M, K]`: scaled keys times the query kernel, `[B, H, M, F]`, followed
+            by what meets the tail: them times the query bias, `[B, H, M, 1]`.
+        value: `[B, H, M, V]`, values times the output kernel.
+        tail: `[K - F]`, what follows the channels of each query: a 1.
         mask: as in `attend`.
         **options: of `attend`: `causal`, `dropout`, `seed`, `heads_at_once`,
             `return_scores`, `chunk_size`.
 
     Returns:
-        `[B, N, E]`, without the output's bias, and with `return_scores` the weights.
+        `[B, N, V]`, without the output's bias, and with `return_scores` the weights.
     """
     query = ops.convert_to_tensor(query)
-    query = ops.concatenate([query, ops.ones_like(query[..., :1])], axis=-1)[:, None]
-    key = ops.concatenate([key, key_bias], axis=-1)  # [B, H, M, F + 1]
+    tail = ops.broadcast_to(tail, (*ops.shape(query)[:2], tail.shape[0]))
+    query = ops.concatenate([query, tail], axis=-1)[:, None]  # [B, 1, N, K]
     query = ops.repeat(query, key.shape[1], axis=1) if key.shape[1] > 1 else query
     out = attend(query, key, value, mask, scale=1.0, **options)
     if options.get("return_scores"):

@@ -28,24 +28,34 @@ def map_chunks(function, size, axis, *arrays):
     def call(start, chunks):
         full = list(arrays)
         for place, chunk in zip(places, chunks, strict=True):
-            full[place] = chunk
+            ones = (1,) * (len(arrays[place].shape) - len(chunk.shape))
+            full[place] = ops.reshape(chunk, (*ones, *ops.shape(chunk)))
         return function(start, *full)
 
     def split(x):  # the chunks first
-        shape = ops.shape(x)
+        before, after = ops.shape(x)[:axis], ops.shape(x)[axis + 1 :]
+        lone = _are_ones(x.shape[:axis])
         x = _part(x, slice(0, length - rest), axis)
-        x = ops.reshape(x, (*shape[:axis], count, size, *shape[axis + 1 :]))
-        return ops.moveaxis(x, axis, 0)
+        if lone:  # XLA would copy all of it to move axes of size 1
+            return ops.reshape(x, (count, size, *after))
+        return ops.moveaxis(ops.reshape(x, (*before, count, size, *after)), axis, 0)
 
     starts = size * ops.arange(count, dtype="int32")
     chunks = tuple(split(arrays[i]) for i in places)
-    out = ops.moveaxis(ops.map(lambda x: call(*x), (starts, chunks)), 0, axis)
-    shape = ops.shape(out)
-    out = ops.reshape(out, (*shape[:axis], length - rest, *shape[axis + 2 :]))
+    out = ops.map(lambda x: call(*x), (starts, chunks))
+    before, after = ops.shape(out)[1 : axis + 1], ops.shape(out)[axis + 2 :]
+    if not _are_ones(out.shape[1 : axis + 1]):
+        out = ops.moveaxis(out, 0, axis)
+    out = ops.reshape(out, (*before, length - rest, *after))
     if not rest:
         return out
     last = [_part(arrays[i], slice(length - rest, length), axis) for i in places]
     return ops.concatenate([out, call(length - rest, last)], axis=axis)
+
+
+def _are_ones(shape):
+    # An unknown size is None, or a symbol while JAX exports.
+    return all(isinstance(n, int) and n == 1 for n in shape)
 
 
 def _part(x, part, axis):
