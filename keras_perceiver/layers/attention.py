@@ -7,6 +7,7 @@ from keras_perceiver.layers.configured import Configured
 from keras_perceiver.layers.dense import Dense
 from keras_perceiver.layers.folding import best_folding, folded_kernels, folded_queries
 from keras_perceiver.layers.initializers import normal
+from keras_perceiver.layers.inner import call_inner
 from keras_perceiver.layers.seeds import DropoutSeeds
 from keras_perceiver.layers.spec import check_heads, check_positive, check_rate
 from keras_perceiver.ops.attention import attend
@@ -196,8 +197,8 @@ class Attention(Configured, DropoutSeeds, keras.layers.Layer):
         if scale is not None:
             context = context * ops.cast(scale, context.dtype)
             context = context + ops.cast(offset, context.dtype)
-        key = rotate(self._split_heads(self.key_dense(context)), rotation)
-        value = self._split_heads(self.value_dense(context))
+        key = rotate(self._split_heads(call_inner(self.key_dense, context)), rotation)
+        value = self._split_heads(call_inner(self.value_dense, context))
         return folded_queries(self, key, value) if folding else (key, value)
 
     def mix(
@@ -238,7 +239,7 @@ class Attention(Configured, DropoutSeeds, keras.layers.Layer):
         if folded:
             out = attend_folded_queries(query, *projected, **options)
         else:
-            query = self._split_heads(self.query_dense(query))  # [B, H, N, K]
+            query = self._split_heads(call_inner(self.query_dense, query))  # [B, H, N, K]
             query = rotate(query, rotation)
             if len(projected) == 1:
                 kernels = folded_kernels(self, scale, offset)
@@ -249,7 +250,7 @@ class Attention(Configured, DropoutSeeds, keras.layers.Layer):
         if folded:
             out = out[..., : self.output_dense.kernel.shape[-1]]
         else:
-            out = self.output_dense(self._merge_heads(out))  # [B, N, E]
+            out = call_inner(self.output_dense, self._merge_heads(out))  # [B, N, E]
         if folded and self.output_bias:
             out = out + ops.cast(self.output_dense.bias, out.dtype)
         if mask is not None:  # nothing to attend to: zeros, not the output's bias

@@ -3,6 +3,7 @@
 import keras
 
 from keras_perceiver.layers.configured import Configured
+from keras_perceiver.layers.inner import call_inner
 from keras_perceiver.layers.residual import ResidualAttention, norm
 from keras_perceiver.layers.spec import AttentionSpec, check_positive
 from keras_perceiver.ops.dropout import dropout as drop
@@ -102,7 +103,7 @@ class LatentCrossAttention(ResidualAttention):
         """New latents, from inputs that `project` prepared."""
         scale, offset = self._context_affine()
         out = self.attend.mix(
-            self.query_norm(latents),
+            call_inner(self.query_norm, latents),
             projected,
             mask,
             seeds[0],
@@ -157,7 +158,7 @@ class SelfAttentionLayer(ResidualAttention):
 
     def update(self, latents, mask, seeds, training=None, rotation=None):
         """New latents, with seeds drawn by the caller."""
-        queries = self.norm(latents)
+        queries = call_inner(self.norm, latents)
         projected = self.attend.project(queries, None, rotation=rotation)
         return self.read(latents, queries, projected, mask, seeds, training, rotation)
 

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_perceiver.layers.blocks import SelfAttentionLayer
+from keras_perceiver.layers.inner import call_inner
 from keras_perceiver.layers.residual import ResidualAttention, norm
 from keras_perceiver.layers.spec import AttentionSpec
 from keras_perceiver.ops.dropout import dropout as drop
@@ -94,13 +95,13 @@ class CausalPrefixAttention(ResidualAttention):
 
     def update(self, latents, prefix, mask, rotation, seeds):
         """New latents; `rotation` is of prefix and latents, `[B, 1, P + L, R / 2]`."""
-        queries = self.query_norm(latents)
+        queries = call_inner(self.query_norm, latents)
         projected = self.attend.project(self.keys(queries, prefix), None, rotation=rotation)
         return self.read(latents, queries, projected, mask, rotation, seeds)
 
     def keys(self, queries, prefix):
         """Normalised inputs of key and value projections, `[B, P + L, D]`."""
-        return ops.concatenate([self.context_norm(prefix), queries], axis=1)
+        return ops.concatenate([call_inner(self.context_norm, prefix), queries], axis=1)
 
     def read(self, latents, queries, projected, mask, rotation, seeds):
         """New latents, of normalised ones and projected keys and values."""

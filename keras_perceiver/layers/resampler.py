@@ -6,6 +6,7 @@ from keras import ops
 from keras_perceiver.layers.blocks import LatentCrossAttention
 from keras_perceiver.layers.configured import Configured
 from keras_perceiver.layers.initializers import normal
+from keras_perceiver.layers.inner import call_inner
 from keras_perceiver.layers.residual import norm
 from keras_perceiver.layers.spec import AttentionSpec, check_positive
 from keras_perceiver.ops.loops import recompute
@@ -135,7 +136,7 @@ class PerceiverResampler(Configured, keras.layers.Layer):
             latents = recompute(
                 self.remat and training, read, latents, x, mask, *layer.draw_seeds(training)
             )
-        return self.norm(latents)
+        return call_inner(self.norm, latents)
 
     def compute_mask(self, *args, **kwargs):
         """None: latents have no padding."""

@@ -7,6 +7,7 @@ from keras_perceiver.layers.attention import Attention
 from keras_perceiver.layers.configured import Configured
 from keras_perceiver.layers.dense import Dense
 from keras_perceiver.layers.initializers import normal
+from keras_perceiver.layers.inner import call_inner
 from keras_perceiver.layers.seeds import DropoutSeeds
 from keras_perceiver.layers.spec import AttentionSpec, activation
 from keras_perceiver.ops.dropout import dropout as drop
@@ -76,8 +77,9 @@ class ResidualAttention(Configured, DropoutSeeds, keras.layers.Layer):
         self.activation = activation(spec.activation)
 
     def _add_mlp(self, x, seed):
-        hidden = self.activation(self.mlp_in(self.mlp_norm(x)))
-        return x + drop(self.mlp_out(hidden), self.attention.residual_dropout, seed)
+        hidden = call_inner(self.mlp_in, call_inner(self.mlp_norm, x))
+        out = call_inner(self.mlp_out, self.activation(hidden))
+        return x + drop(out, self.attention.residual_dropout, seed)
 
     def compute_mask(self, *args, **kwargs):
         """None: a mask of the context says nothing about the latents."""

@@ -116,11 +116,11 @@ def _fits(query, key):
 def _suits_fused(query, key, value, fits):
     """Whether the backend has a fused kernel, and it is the best there is.
 
-    On PyTorch: with other channels of values than of keys it holds all scores, and on a
-    GPU fails (cuDNN's, PyTorch 2.11). On a CPU not where queries must be differentiated
-    by, but not the keys, which is so when latents read raw inputs, unless they are long:
-    its backward pass computes the gradients of keys and values all the same, and the
-    scores once more.
+    On PyTorch: with other channels of values than of keys it holds all scores, and is
+    slower than plain products on a CPU, and on a GPU fails (cuDNN's, PyTorch 2.11). On a
+    CPU not where queries must be differentiated by, but not the keys, which is so when
+    latents read raw inputs, unless they are long: its backward pass computes the
+    gradients of keys and values all the same, and the scores once more.
 
     On JAX: cuDNN's, on a GPU, in half precision.
     """
@@ -128,8 +128,10 @@ def _suits_fused(query, key, value, fits):
         return _suits_cudnn(query, key, value)
     if keras.backend.backend() != "torch":
         return False
+    if key.shape[-1] != value.shape[-1]:
+        return False
     if not fits or on_accelerator():
-        return key.shape[-1] == value.shape[-1]
+        return True
     return key.requires_grad or not query.requires_grad or _is_long(key)
 
 

@@ -26,22 +26,24 @@ def linear(x, kernel, bias=None):
     Returns:
         `[..., E]`.
     """
-    if keras.backend.backend() == "torch" and _suits_onednn(x, kernel):
-        from torch.nn.functional import linear as torch_linear
+    if keras.backend.backend() == "torch" and x.dtype == kernel.dtype:
+        from torch.nn.functional import linear as torch_linear  # adds while it multiplies
 
-        return torch_linear(x.to_mkldnn(), kernel.T, bias).to_dense()
+        if _suits_onednn(x):
+            return torch_linear(x.to_mkldnn(), kernel.T, bias).to_dense()
+        return torch_linear(x, kernel.T, bias)
     x = ops.matmul(x, kernel)
     return x if bias is None else ops.add(x, bias)
 
 
-def _suits_onednn(x, kernel):
+def _suits_onednn(x):
     import torch
 
     return (
         type(x) in (torch.Tensor, torch.nn.Parameter)  # not while torch.export traces
         and not torch.compiler.is_compiling()
         and x.device.type == "cpu"
-        and x.dtype == kernel.dtype == torch.float32
+        and x.dtype == torch.float32
         and math.prod(x.shape[:-1]) >= _MIN_ROWS
         and torch.backends.mkldnn.is_available()
         and mkl_runs_at_half_width()
