@@ -109,7 +109,7 @@ def read_token(model, token_ids, cache, layers=None):
     for kind in ("cross", "self"):
         slots[kind] = cache[f"{kind}_slot"]
         cache[f"{kind}_mask"] = _mark(cache[f"{kind}_mask"], slots[kind])
-        masks[kind] = attention_bias_mask(cache[f"{kind}_mask"])
+        masks[kind] = token.seen(cache[f"{kind}_mask"])
         size = cache[f"{kind}_mask"].shape[1]
         cache[f"{kind}_slot"] = (cache[f"{kind}_slot"] + 1) % size
     for i, (layer, rotates) in enumerate(layers or token.layers(model)):
