@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_perceiver.generation import forward, loop, samplers, search
 from keras_perceiver.generation.loop import program
-from keras_perceiver.generation.prompts import BUCKET, bucket, check, pad_left
+from keras_perceiver.generation.prompts import bucket, check, doubled_bucket, pad_left
 
 
 def generate(model, token_ids, padding_mask, max_new_tokens, **options):
@@ -169,8 +169,7 @@ def _recomputed(run, token_ids, padding_mask, max_new_tokens, num_latents):
         window = [x[:, -model.max_length :] for x in (token_ids, padding_mask)]
         size = min(bucket(window[0].shape[1]), model.max_length)
         latents = min(num_latents + drawn, model.max_latents)
-        # Powers of two: few sizes are compiled, and at most half of one is idle.
-        latent_window = min(max(BUCKET, 1 << (latents - 1).bit_length()), model.max_latents)
+        latent_window = min(doubled_bucket(latents), model.max_latents)
         recompute = program(model, forward.recompute, latent_window=latent_window)
         logits = recompute(*(_tensor(pad_left(x, size)) for x in window), _int(latents))
         ids, finished = run.draw(logits, finished, drawn)

@@ -20,6 +20,8 @@ def program(model, function, **static):
     Returns:
         A function of its tensor arguments.
     """
+    if keras.backend.backend() == "torch":  # nothing is compiled
+        return compiled(model, functools.partial(function, model, **static))
     programs = model.__dict__.setdefault("_generation_programs", {})
     # TensorFlow traces variables in: LoRA and quantization change which there are.
     key = (function, tuple(static.items()), tuple(map(id, model.variables)))
