@@ -1,6 +1,9 @@
 """One pytest run has one backend, chosen by KERAS_BACKEND; `make test` runs all three."""
 
+import atexit
 import os
+import shutil
+import tempfile
 
 # Before Keras is imported. Tiny models gain nothing from threads, and two test
 # processes whose threads wait for each other lose much.
@@ -12,6 +15,11 @@ os.environ.setdefault(
     "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
     "--xla_cpu_use_fusion_emitters=false",
 )
+# What one process of this run has compiled on JAX, the others read.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="jax-compiled-")
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+    atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], True)
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MPLBACKEND", "agg")
