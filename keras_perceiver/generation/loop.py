@@ -6,11 +6,12 @@ import keras
 from keras import ops
 
 from keras_perceiver.generation import forward, token
+from keras_perceiver.generation.prompts import is_compiled
 from keras_perceiver.threads import weights_in_place
 
 
 def program(model, function, **static):
-    """A compiled function of a model, made once for each function and static arguments.
+    """A function of a model, compiled once for its static arguments where that is done.
 
     Args:
         model: a `CausalSequenceModel`.
@@ -20,7 +21,7 @@ def program(model, function, **static):
     Returns:
         A function of its tensor arguments.
     """
-    if keras.backend.backend() == "torch":  # nothing is compiled
+    if not is_compiled():
         return compiled(model, functools.partial(function, model, **static))
     programs = model.__dict__.setdefault("_generation_programs", {})
     # TensorFlow traces variables in: LoRA and quantization change which there are.

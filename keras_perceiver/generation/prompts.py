@@ -48,18 +48,19 @@ def check(model, token_ids, padding_mask, num_latents):
     return token_ids.astype("int32"), padding_mask
 
 
+def is_compiled():
+    """Whether what generates is compiled for each size; on PyTorch it runs as it is."""
+    return keras.backend.backend() != "torch"
+
+
 def bucket(length):
     """The size that `length` tokens are padded to, so that few are compiled."""
-    if keras.backend.backend() == "torch":  # which compiles nothing
-        return length
-    return -(-length // BUCKET) * BUCKET
+    return -(-length // BUCKET) * BUCKET if is_compiled() else length
 
 
 def doubled_bucket(length):
     """As `bucket`, of fewer sizes: twice as large each, and at most half of one idle."""
-    if keras.backend.backend() == "torch":
-        return length
-    return max(BUCKET, 1 << (length - 1).bit_length())
+    return max(BUCKET, 1 << (length - 1).bit_length()) if is_compiled() else length
 
 
 def pad_left(x, size):

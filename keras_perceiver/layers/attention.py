@@ -247,12 +247,12 @@ class Attention(Configured, DropoutSeeds, keras.layers.Layer):
             else:
                 out = attend(query, *projected, **options)
         out, scores = out if return_attention_scores else (out, None)
-        if folded:
-            out = out[..., : self.output_dense.kernel.shape[-1]]
-        else:
+        if not folded:
             out = call_inner(self.output_dense, self._merge_heads(out))  # [B, N, E]
-        if folded and self.output_bias:
-            out = out + ops.cast(self.output_dense.bias, out.dtype)
+        else:
+            out = out[..., : self.output_dense.units]
+            if self.output_bias:
+                out = out + ops.cast(self.output_dense.bias, out.dtype)
         if mask is not None:  # nothing to attend to: zeros, not the output's bias
             some = ops.any(mask, axis=(1, 3))[..., None]  # [B, N|1, 1]
             out = ops.where(some, out, ops.zeros((), dtype=out.dtype))

@@ -6,8 +6,10 @@ the query and output projections are folded into the keys' side
 (`ops.attend_folded_queries`).
 """
 
+import keras
 from keras import ops
 
+from keras_perceiver.ops.devices import on_accelerator
 from keras_perceiver.ops.folded import project_heads
 
 # Channels that a vector unit takes at a time.
@@ -54,7 +56,7 @@ def attention_flops(attention, num_queries, num_keys, folding=None):
         per_score, query_side = 2 * heads * context_channels, query_side + context_side
         context_side = 0
     elif folding == "queries":
-        per_score = heads * (query_channels + 1 + output_channels)
+        per_score = heads * sum(_folded_channels(query_channels, output_channels))
         context_side, query_side = context_side + query_side + qk_channels, 0
     else:
         per_score = qk_channels + v_channels
@@ -71,9 +73,7 @@ def folded_queries(attention, key, value):
         value: `[B, H, M, V]`.
 
     Returns:
-        Key, value and tail, see `keras_perceiver.ops.attend_folded_queries`. Zeros at
-        their ends give keys and values the same width, a multiple of 8, if they nearly
-        have it: else PyTorch's fused attention on a CPU would hold all the scores.
+        Key, value and tail, see `keras_perceiver.ops.attend_folded_queries`.
     """
     heads, dtype = attention.num_heads, attention.compute_dtype
     key = key * ops.cast(key.shape[-1] ** -0.5, dtype)
@@ -89,16 +89,30 @@ def folded_queries(attention, key, value):
     output = ops.cast(attention.output_dense.kernel, dtype)  # [H*V, E]
     output = ops.reshape(output, (heads, value.shape[-1], output.shape[-1]))
     key = project_heads(key, by_head(attention.query_dense.kernel))  # [B, H, M, F]
-    channels = key.shape[-1]
-    key = ops.concatenate([key, key_bias], axis=-1)
     value = project_heads(value, output)
-    if abs(key.shape[-1] - value.shape[-1]) < _WIDTH:
-        width = _WIDTH * -(-max(key.shape[-1], value.shape[-1]) // _WIDTH)
-        key, value = (
-            ops.pad(x, (*[(0, 0)] * 3, (0, width - x.shape[-1]))) for x in (key, value)
-        )
-    tail = ops.cast(ops.arange(key.shape[-1] - channels) == 0, dtype)  # 1, 0, 0, ...
-    return key, value, tail
+    channels = key.shape[-1]
+    key_channels, value_channels = _folded_channels(channels, value.shape[-1])
+    key = _widened(ops.concatenate([key, key_bias], axis=-1), key_channels)
+    tail = ops.cast(ops.arange(key_channels - channels) == 0, dtype)  # 1, 0, 0, ...
+    return key, _widened(value, value_channels), tail
+
+
+def _folded_channels(query_channels, output_channels):
+    """Channels of keys and values that `folded_queries` gives.
+
+    One more than queries have, and those of outputs; and with zeros after them as many
+    of both, if that takes at most a quarter more, where PyTorch's fused attention on a
+    CPU would else hold all the scores.
+    """
+    key, value = query_channels + 1, output_channels
+    widest = _WIDTH * -(-max(key, value) // _WIDTH)
+    fused = keras.backend.backend() == "torch" and not on_accelerator()
+    return (widest, widest) if fused and 8 * widest <= 5 * (key + value) else (key, value)
+
+
+def _widened(x, channels):
+    """`x` `[B, H, M, C]` with zeros after its channels."""
+    return ops.pad(x, (*[(0, 0)] * 3, (0, channels - x.shape[-1])))
 
 
 def folded_kernels(attention, scale=None, offset=None):

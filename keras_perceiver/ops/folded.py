@@ -72,15 +72,18 @@ def attend_folded_queries(query, key, value, tail, mask=None, **options):
     Args:
         query: `[B, N, F]`.
         key: `[B, H, M, K]`: scaled keys times the query kernel, `[B, H, M, F]`, followed
-            by what meets the tail: them times the query bias, `[B, H, M, 1]`.
-        value: `[B, H, M, V]`, values times the output kernel.
-        tail: `[K - F]`, what follows the channels of each query: a 1.
+            by what meets the tail: them times the query bias, `[B, H, M, 1]`, and zeros
+            if keys are to be wider.
+        value: `[B, H, M, V]`: values times the output kernel, `[B, H, M, E]`, followed
+            by zeros if values are to be wider.
+        tail: `[K - F]`, what follows the channels of each query: a 1, and zeros.
         mask: as in `attend`.
         **options: of `attend`: `causal`, `dropout`, `seed`, `heads_at_once`,
             `return_scores`, `chunk_size`.
 
     Returns:
-        `[B, N, V]`, without the output's bias, and with `return_scores` the weights.
+        `[B, N, V]`, outputs without their bias and then those zeros, and with
+        `return_scores` the weights.
     """
     query = ops.convert_to_tensor(query)
     tail = ops.broadcast_to(tail, (*ops.shape(query)[:2], tail.shape[0]))

@@ -14,7 +14,7 @@ RNG = np.random.default_rng(0)
 INPUTS = RNG.normal(size=(2, 9, 6)).astype("float32")
 
 
-def encoder(policy, adapt):
+def encoder(policy):
     keras.utils.set_random_seed(0)
     spec = kp.layers.AttentionSpec(num_heads=2)
     inputs = keras.Input((9, 6))
@@ -27,52 +27,74 @@ def encoder(policy, adapt):
         self_attention=spec,
         dtype=policy,
     )(inputs)
-    model = keras.Model(inputs, outputs)
-    for weight in model.weights:  # as trained: no bias, norm or adapter is at its start
+    return keras.Model(inputs, outputs)
+
+
+def shake(model):
+    """No bias, norm or adapter is where it starts."""
+    for weight in model.weights:
         weight.assign(weight + RNG.normal(scale=0.1, size=weight.shape))
-    adapt(model)
-    return model
-
-
-def leave(model):
-    pass
 
 
 def quantize(model):
+    shake(model)
     model.quantize("int8")
 
 
 def add_lora(model):
     kp.training.enable_lora(model, rank=2)
+    shake(model)
 
 
 @pytest.mark.parametrize(
     ("policy", "adapt", "plain"),
     [
-        ("float32", leave, True),
-        ("bfloat16", leave, True),
-        ("mixed_bfloat16", leave, True),
+        ("float32", shake, True),
+        ("bfloat16", shake, True),
+        ("mixed_bfloat16", shake, True),
         ("float32", add_lora, True),
         ("float32", quantize, False),
     ],
 )
 def test_outputs_are_those_of_keras_calls(policy, adapt, plain, monkeypatch):
-    model = encoder(policy, adapt)
-    called = []
-    original = keras.layers.Dense.__call__
-    monkeypatch.setattr(
-        keras.layers.Dense,
-        "__call__",
-        lambda self, x: called.append(self.name) or original(self, x),
-    )
+    model = encoder(policy)
+    adapt(model)
+    called = record_calls(monkeypatch)
     outputs = ops.convert_to_numpy(model(INPUTS))
     # What is quantized has a call of its own, which only Keras' finds.
-    assert bool(called) != plain
+    assert ("mlp_in" in called) != plain
+    assert "mlp_norm" not in called
     for module in (attention, blocks, residual):
         monkeypatch.setattr(module, "call_inner", lambda layer, x: layer(x))
     expected = ops.convert_to_numpy(model(INPUTS))
-    assert called
+    assert {"mlp_in", "mlp_norm"} <= set(called)
     np.testing.assert_array_equal(outputs, expected)
+
+
+def record_calls(monkeypatch):
+    """Names of the layers that Keras calls."""
+    called, original = [], keras.layers.Layer.__call__
+
+    def call(layer, *args, **kwargs):
+        called.append(layer.name)
+        return original(layer, *args, **kwargs)
+
+    monkeypatch.setattr(keras.layers.Layer, "__call__", call)
+    return called
+
+
+def test_a_layer_with_a_type_of_its_own_keeps_it(monkeypatch):
+    policies = keras.dtype_policies.DTypePolicyMap(default_policy="mixed_bfloat16")
+    policies["block/layer_0/mlp_out"] = keras.dtype_policies.DTypePolicy("float32")
+    block = kp.layers.SelfAttentionBlock(
+        1, kp.layers.AttentionSpec(num_heads=2), dtype=policies, name="block"
+    )
+    x = ops.cast(INPUTS, "bfloat16")
+    block.build(x.shape)
+    called = record_calls(monkeypatch)
+    block(x)
+    assert block.layers[0].mlp_out.compute_dtype == "float32"
+    assert "mlp_out" in called and "mlp_in" not in called
 
 
 def test_outside_of_a_call_mixed_precision_casts_weights():
