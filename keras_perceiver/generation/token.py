@@ -8,6 +8,7 @@ reading it. Nothing in a cache can be NaN: empty slots hold zeros.
 import keras
 from keras import ops
 
+from keras_perceiver.ops.linear import linear_of_few
 from keras_perceiver.ops.masks import attention_bias_mask
 from keras_perceiver.ops.norm import EPSILON
 from keras_perceiver.ops.plain import plain_ops
@@ -130,11 +131,11 @@ def dense(layer):
     """A Dense as a function: its product alone, unless it is quantized or adapted."""
     if not _plain(layer) or layer.quantization_mode is not None or layer.lora_enabled:
         return layer
-    kernel = layer.kernel.value
+    product = linear_of_few(layer.kernel.value)
     if layer.bias is None:
-        return lambda x: x @ kernel
+        return product
     bias = layer.bias.value
-    return lambda x: x @ kernel + bias
+    return lambda x: product(x) + bias
 
 
 def plain_call(layer):
