@@ -259,10 +259,14 @@ class Attention(Configured, DropoutSeeds, keras.layers.Layer):
         return (out, scores) if return_attention_scores else out
 
     def _split_heads(self, x):
+        if keras.backend.backend() == "torch":  # a sixth of the time that Keras takes
+            return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
         shape = (*ops.shape(x)[:2], self.num_heads, x.shape[-1] // self.num_heads)
         return ops.transpose(ops.reshape(x, shape), (0, 2, 1, 3))  # [B, H, N, .]
 
     def _merge_heads(self, x):
+        if keras.backend.backend() == "torch":
+            return x.transpose(1, 2).flatten(2)
         x = ops.transpose(x, (0, 2, 1, 3))  # [B, N, H, .]
         return ops.reshape(x, (*ops.shape(x)[:2], x.shape[2] * x.shape[3]))
 

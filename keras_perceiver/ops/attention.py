@@ -55,14 +55,15 @@ def attend(
     check_rank("query", query, (4,), "[B, H, N, K]")
     check_rank("key", key, (4,), "[B, H, M, K]")
     check_rank("value", value, (4,), "[B, H, M, V]")
-    mask = full_mask(mask, causal, query, key)
-    key, value = without_unseen(mask, key, value)
+    mask, seen, seeing = masks_of(mask, causal, query, key)
+    key, value = without_unseen(seen, key, value)
     scale = query.shape[-1] ** -0.5 if scale is None else scale
     out, _, scores = grouped(
         query * ops.cast(scale, query.dtype),
         key,
         value,
         mask,
+        seeing,
         dropout,
         seed,
         heads_at_once,
@@ -72,46 +73,65 @@ def attend(
     return (out, scores) if return_scores else out
 
 
-def full_mask(mask, causal, query, key):
-    """Padding, given and causal masks as one of rank 4, or None."""
+def masks_of(mask, causal, query, key):
+    """What may be seen.
+
+    Args:
+        mask: given, or of padding; or None.
+        causal: as in `attend`.
+        query: `[B, H, N, K]`.
+        key: `[B, H, M, K]`.
+
+    Returns:
+        `mask`, broadcastable to `[B, H, N, M]`; `seen`, broadcastable to `[B, 1, M]`,
+        the keys that some query sees; `seeing`, broadcastable to `[B, H, N, 1]`, the
+        queries that see some key. None stands for all.
+    """
     if mask is not None:
         check_rank("mask", mask, (2, 4), "[B, M] or [B, H, N, M]")
         mask = as_bool(mask)
         mask = mask[:, None, None] if len(mask.shape) == 2 else mask
+    given, lengths = mask, (_length(query), _length(key))
     if causal:
-        lengths = (_length(query), _length(key))
         right_aligned = causal_mask(*lengths)[None, None]  # [1, 1, N, M]
         mask = right_aligned if mask is None else ops.logical_and(mask, right_aligned)
-    return mask
+    seen = seeing = None
+    if given is not None:  # the last query sees all that is causal
+        same_for_all = given.shape[2] == 1
+        seen = ops.any(given if same_for_all else mask, axis=(1, 2))[:, None]
+    known = all(isinstance(n, int) for n in lengths)
+    if given is not None or (causal and not (known and lengths[0] <= lengths[1])):
+        seeing = ops.any(mask, axis=-1, keepdims=True)
+    return mask, seen, seeing
 
 
 def _length(x):
     return ops.shape(x)[2] if x.shape[2] is None else x.shape[2]
 
 
-def without_unseen(mask, key, value):
+def without_unseen(seen, key, value):
     """Zeros in the slots that no query may see. A zero weight stops no NaN."""
     if key.shape[2] == 0:
         raise ValueError(
             "There must be at least one key to attend to. Received: "
             f"key.shape={tuple(key.shape)}"
         )
-    if mask is None:
+    if seen is None:
         return key, value
-    seen = ops.any(mask, axis=(1, 2))[:, None]  # [B, 1, M]
     same = key is value
     key = zero_masked(key, seen)
     return key, key if same else zero_masked(value, seen)
 
 
-def grouped(query, key, value, mask, dropout, seed, heads_at_once, *options):
-    """`attend_scaled`, for groups of heads in turn."""
+def grouped(query, key, value, mask, seeing, dropout, seed, heads_at_once, *options):
+    """`attend_scaled`, for groups of heads in turn, and zeros where nothing is seen."""
     for name, size in (("heads_at_once", heads_at_once), ("chunk_size", options[-1])):
         if size is not None and size < 1:
             raise ValueError(f"`{name}` must be at least 1. Received: {size}")
     num_heads = query.shape[1]
     if heads_at_once is None or heads_at_once >= num_heads:
-        return attend_scaled(query, key, value, mask, dropout, seed, *options)
+        results = attend_scaled(query, key, value, mask, dropout, seed, *options)
+        return [_zero_rows(x, seeing) for x in results]
     groups = []
     for start in range(0, num_heads, heads_at_once):
         group = slice(start, start + heads_at_once)
@@ -122,9 +142,15 @@ def grouped(query, key, value, mask, dropout, seed, heads_at_once, *options):
         # Groups must not share one dropout mask.
         group_seed = seed_of_part(seed, start)
         groups.append(attend_scaled(*parts, dropout, group_seed, *options))
-    out, row_sums, scores = zip(*groups, strict=True)
 
     def join(parts):
         return None if parts[0] is None else ops.concatenate(parts, axis=1)
 
-    return join(out), join(row_sums), join(scores)
+    return [_zero_rows(join(parts), seeing) for parts in zip(*groups, strict=True)]
+
+
+def _zero_rows(x, seeing):
+    """Zero the rows `[B, H, N, .]` of queries that see no key at all."""
+    if x is None or seeing is None:
+        return x
+    return ops.where(seeing, x, ops.zeros((), dtype=x.dtype))

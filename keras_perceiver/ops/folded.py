@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_perceiver.ops.attention import attend, full_mask, grouped, without_unseen
+from keras_perceiver.ops.attention import attend, grouped, masks_of, without_unseen
 
 
 def attend_folded(
@@ -48,12 +48,21 @@ def attend_folded(
     query, context = map(ops.convert_to_tensor, (query, context))
     key_kernel, value_kernel = map(ops.convert_to_tensor, (key_kernel, value_kernel))
     shared = context[:, None]  # [B, 1, M, C]
-    mask = full_mask(mask, causal, query, shared)
-    shared, _ = without_unseen(mask, shared, shared)
+    mask, seen, seeing = masks_of(mask, causal, query, shared)
+    shared, _ = without_unseen(seen, shared, shared)
     scale = ops.cast(query.shape[-1] ** -0.5, query.dtype)
     query = project_heads(query * scale, ops.transpose(key_kernel, (1, 2, 0)))
     out, row_sums, scores = grouped(
-        query, shared, shared, mask, dropout, seed, heads_at_once, return_scores, chunk_size
+        query,
+        shared,
+        shared,
+        mask,
+        seeing,
+        dropout,
+        seed,
+        heads_at_once,
+        return_scores,
+        chunk_size,
     )
     out = project_heads(out, ops.transpose(value_kernel, (1, 0, 2)))  # [B, H, N, V]
     if value_bias is not None:

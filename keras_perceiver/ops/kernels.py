@@ -13,7 +13,7 @@ from keras_perceiver.ops.devices import has_flash_attention, on_accelerator
 from keras_perceiver.ops.dropout import dropout as drop
 from keras_perceiver.ops.dropout import seed_of_part
 from keras_perceiver.ops.loops import map_chunks, recompute
-from keras_perceiver.ops.products import logits_of, mix, zero_rows
+from keras_perceiver.ops.products import logits_of, mix
 
 # From so many keys on, chunks are faster than all at once on a CPU (1.5x on JAX).
 _MANY_KEYS = 3584
@@ -36,7 +36,8 @@ def attend_scaled(query, key, value, mask, dropout, seed, return_scores, chunk_s
 
     Returns:
         Output `[B, H, N, V]`; what dropout left of the sum of each row of weights,
-        `[B, H, N, 1]`, or None for 1; weights `[B, H, N, M]`, or None.
+        `[B, H, N, 1]`, or None for 1; weights `[B, H, N, M]`, or None. Finite, and
+        meaningless, where a query sees nothing.
     """
     if query.shape[0] == 1 and key.shape[0] != 1:
         # Few queries, few bytes.
@@ -46,26 +47,22 @@ def attend_scaled(query, key, value, mask, dropout, seed, return_scores, chunk_s
         fits = _fits(query, key)
         if chunk_size is None and not dropping and _suits_fused(query, key, value, fits):
             fused = {"torch": _attend_sdpa, "jax": _attend_cudnn}[keras.backend.backend()]
-            return zero_rows(fused(query, key, value, mask), mask), None, None
+            return fused(query, key, value, mask), None, None
         if chunk_size is None and not fits and _more_queries(query, key):
             return *_attend_in_parts(query, key, value, mask, dropout, seed), None
         if chunk_size or not fits or (_is_long(key) and not (dropping or on_accelerator())):
-            out, row_sums = attend_in_chunks(
-                query, key, value, mask, dropout, seed, chunk_size
-            )
-            row_sums = None if row_sums is None else zero_rows(row_sums, mask)
-            return zero_rows(out, mask), row_sums, None
+            chunked = attend_in_chunks(query, key, value, mask, dropout, seed, chunk_size)
+            return *chunked, None
     logits = logits_of(query, key, mask)  # [B, H, N, M], float32
     if keras.backend.backend() == "jax" and not (dropping or return_scores):
         # Dividing after the product passes once less over the weights.
         weights = ops.exp(logits - ops.stop_gradient(ops.max(logits, -1, keepdims=True)))
         total = ops.sum(weights, axis=-1, keepdims=True)
         out = mix(weights, value) / ops.cast(total, value.dtype)
-        return zero_rows(out, mask), None, None
+        return out, None, None
     # Of one key the weight is 1; Keras' softmax would warn.
     one = logits.shape[-1] == 1
     weights = ops.ones_like(logits) if one else ops.softmax(logits, axis=-1)
-    weights = zero_rows(weights, mask)
     if not dropping:
         return mix(weights, value), None, weights if return_scores else None
     dropped = drop(weights, dropout, seed)

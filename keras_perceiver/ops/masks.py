@@ -1,5 +1,6 @@
 """Attention masks. True (or non-zero) marks what may be attended to."""
 
+import keras
 from keras import ops
 
 
@@ -7,6 +8,25 @@ def as_bool(mask):
     """A mask of any dtype as bool: non-zero is True."""
     mask = ops.convert_to_tensor(mask)
     return mask if mask.dtype == "bool" else mask != 0
+
+
+def hides_nothing(mask):
+    """Whether a mask is known to be True everywhere, which spares what masks cost.
+
+    Known is what runs at once and in main memory, on PyTorch: not while a program is
+    compiled, and not on a GPU, which one would have to wait for.
+    """
+    if keras.backend.backend() != "torch":
+        return False
+    import torch
+
+    return (
+        type(mask) is torch.Tensor  # not while torch.export traces
+        and mask.device.type == "cpu"
+        and not torch.compiler.is_compiling()
+        and not torch.jit.is_tracing()
+        and bool(mask.all())
+    )
 
 
 def attention_bias_mask(padding_mask=None, attention_mask=None):
@@ -18,7 +38,8 @@ def attention_bias_mask(padding_mask=None, attention_mask=None):
             attend to key `m`. Axes of size 1 are broadcast.
 
     Returns:
-        A bool mask that broadcasts to `[B, H, N, M]`, or None if both are None.
+        A bool mask that broadcasts to `[B, H, N, M]`, or None if both are None, or the
+        first alone and known to hide nothing.
 
     Raises:
         ValueError: a mask has another rank.
@@ -26,7 +47,8 @@ def attention_bias_mask(padding_mask=None, attention_mask=None):
     combined = None
     if padding_mask is not None:
         check_rank("padding_mask", padding_mask, (2,), "[B, M]")
-        combined = as_bool(padding_mask)[:, None, None, :]  # [B, 1, 1, M]
+        if not hides_nothing(padding_mask):
+            combined = as_bool(padding_mask)[:, None, None, :]  # [B, 1, 1, M]
     if attention_mask is not None:
         check_rank("attention_mask", attention_mask, (3, 4), "[B, N, M] or [B, H, N, M]")
         mask = as_bool(attention_mask)
@@ -53,7 +75,7 @@ def zero_masked(x, padding_mask):
     logits stop it in the gradient: only taking it out before the first
     arithmetic does.
     """
-    if padding_mask is None:
+    if padding_mask is None or hides_nothing(padding_mask):
         return x
     keep = as_bool(padding_mask)[..., None]  # [B, M, 1]
     return ops.where(keep, x, ops.zeros((), dtype=x.dtype))

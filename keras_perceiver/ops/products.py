@@ -32,11 +32,3 @@ def merge_heads(x):
     """Heads as rows of one: `[B, H, N, K] -> [B, 1, H * N, K]`."""
     heads, rows, channels = ops.shape(x)[1:]
     return ops.reshape(x, (-1, 1, heads * rows, channels))
-
-
-def zero_rows(x, mask):
-    """Zero the rows `[B, H, N, .]` of queries that may see no key at all."""
-    if mask is None:
-        return x
-    some = ops.any(mask, axis=-1, keepdims=True)  # [B, H|1, N|1, 1]
-    return ops.where(some, x, ops.zeros((), dtype=x.dtype))
