@@ -15,9 +15,9 @@ class Job:
 
     Subclasses add the sizes of their models and implement the methods. Sizes stand
     here, because a peer must not import this library; they are those of `preset`,
-    without dropout, which a test holds. `aims` are
-    times over the plain PyTorch reference's, `compile_aims` seconds of the first
-    step, `left_out` reasons why a peer cannot do the job: each by name of the arm.
+    without dropout, which a test holds. `aims` are times over the plain PyTorch
+    reference's, `compile_aims` seconds of compiling, `left_out` reasons why a peer cannot
+    do the job: each by name of the arm.
     """
 
     name: str

@@ -15,6 +15,7 @@ from keras_perceiver.ops.folded import attend_folded, attend_folded_queries
 from keras_perceiver.ops.masks import (
     attention_bias_mask,
     check_rank,
+    hides_nothing,
     implicit_mask,
     zero_masked,
 )
@@ -226,6 +227,7 @@ class Attention(Configured, DropoutSeeds, keras.layers.Layer):
             rotation: of the queries' positions, or None.
             chunk_size: keys to attend to at a time; None to choose.
         """
+        mask = None if hides_nothing(mask) else mask
         options = {
             "mask": mask,
             "causal": self.causal,

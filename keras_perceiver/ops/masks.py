@@ -11,11 +11,13 @@ def as_bool(mask):
 
 
 def hides_nothing(mask):
-    """Whether a mask is known to be True everywhere, which spares what masks cost.
+    """Whether a mask is None, or known to be True everywhere: then masks cost nothing.
 
     Known is what runs at once and in main memory, on PyTorch: not while a program is
     compiled, and not on a GPU, which one would have to wait for.
     """
+    if mask is None:
+        return True
     if keras.backend.backend() != "torch":
         return False
     import torch
@@ -38,8 +40,7 @@ def attention_bias_mask(padding_mask=None, attention_mask=None):
             attend to key `m`. Axes of size 1 are broadcast.
 
     Returns:
-        A bool mask that broadcasts to `[B, H, N, M]`, or None if both are None, or the
-        first alone and known to hide nothing.
+        A bool mask that broadcasts to `[B, H, N, M]`, or None if both are None.
 
     Raises:
         ValueError: a mask has another rank.
@@ -47,8 +48,7 @@ def attention_bias_mask(padding_mask=None, attention_mask=None):
     combined = None
     if padding_mask is not None:
         check_rank("padding_mask", padding_mask, (2,), "[B, M]")
-        if not hides_nothing(padding_mask):
-            combined = as_bool(padding_mask)[:, None, None, :]  # [B, 1, 1, M]
+        combined = as_bool(padding_mask)[:, None, None, :]  # [B, 1, 1, M]
     if attention_mask is not None:
         check_rank("attention_mask", attention_mask, (3, 4), "[B, N, M] or [B, H, N, M]")
         mask = as_bool(attention_mask)
@@ -75,7 +75,7 @@ def zero_masked(x, padding_mask):
     logits stop it in the gradient: only taking it out before the first
     arithmetic does.
     """
-    if padding_mask is None or hides_nothing(padding_mask):
+    if hides_nothing(padding_mask):
         return x
     keep = as_bool(padding_mask)[..., None]  # [B, M, 1]
     return ops.where(keep, x, ops.zeros((), dtype=x.dtype))

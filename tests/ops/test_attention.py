@@ -65,6 +65,31 @@ def test_causal_is_right_aligned(qkv, rng):
     check(attend(*qkv, MASKS["padding"], causal=True), reference.attend(*qkv, both))
 
 
+def test_early_queries_may_see_nothing_causally(qkv):
+    """More queries than keys: the first stand before them all."""
+    query, key, value = qkv[1], qkv[0], qkv[1][:, :, :5]
+    out = ops.convert_to_numpy(attend(query, key, value, causal=True))
+    assert not out[:, :, :2].any()
+    mask = np.tril(np.ones((5, 5), bool))[None, None]
+    check(out[:, :, 2:], reference.attend(query[:, :, 2:], key, value, mask))
+
+
+def test_slots_that_two_masks_hide_together_reach_nothing(qkv):
+    """The mask shows the last key to the first query only, which stands before it."""
+    query, key, value = qkv
+    mask = np.ones((1, 1, 5, 7), bool)
+    mask[:, :, 1:, 6] = False
+    causal = np.tril(np.ones((5, 7), bool), 2)[None, None]
+    expected = reference.attend(query, key, value, mask & causal)
+    key, value = key.copy(), value.copy()
+    key[:, :, 6], value[:, :, 6] = np.nan, np.nan
+    check(attend(query, key, value, mask, causal=True), expected)
+    padding = np.array([[1] * 6 + [0]] * 2)
+    both = padding.astype(bool)[:, None, None] & causal
+    expected = reference.attend(*qkv, both)
+    check(attend(query, key, value, padding, causal=True), expected)
+
+
 def test_one_set_of_keys_for_all_heads(qkv):
     query, key, value = qkv[0], qkv[1][:, :1], qkv[2][:, :1]
     expected = reference.attend(query, np.repeat(key, 4, 1), np.repeat(value, 4, 1))

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from keras_perceiver.layers.dense import Dense
+from keras_perceiver.layers.dense import Dense, token_embedding
 from keras_perceiver.ops import linear as linear_module
-from keras_perceiver.ops.linear import linear, mkl_runs_at_half_width
+from keras_perceiver.ops.linear import linear, linear_of_few, mkl_runs_at_half_width
 
 SHAPES = [(2, 3), (40,), (3, 40), (2, 3, 40), (0, 40)]
 
@@ -28,6 +28,39 @@ def test_products(rng, shape, bias, wide_amd):
     out = linear(*tensors, None if offset is None else keras.ops.convert_to_tensor(offset))
     expected = x @ kernel + (0 if offset is None else offset)
     np.testing.assert_allclose(keras.ops.convert_to_numpy(out), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("batch", [1, 4, 9])
+@pytest.mark.parametrize("shape", [(256, 512), (255, 512), (64, 48)])
+def test_products_of_few_rows(rng, batch, shape):
+    """By parts of a large kernel or not: the same numbers."""
+    x = rng.normal(size=(batch, 1, shape[0])).astype("float32")
+    kernel = rng.normal(size=shape).astype("float32")
+    product = linear_of_few(keras.ops.convert_to_tensor(kernel))
+    out = product(keras.ops.convert_to_tensor(x))
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(out), x @ kernel, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("batch", "shape", "dtype", "expected"),
+    [
+        (1, (256, 512), "float32", True),
+        (9, (256, 512), "float32", False),
+        (1, (255, 512), "float32", False),
+        (1, (64, 48), "float32", False),
+        (1, (256, 512), "bfloat16", False),
+    ],
+)
+def test_large_kernels_meet_few_rows_in_parts(rng, batch, shape, dtype, expected):
+    """Otherwise the product has its own bits."""
+    x = rng.normal(size=(batch, 1, shape[0])).astype("float32")
+    kernel = rng.normal(size=shape).astype("float32")
+    x, kernel = (keras.ops.convert_to_tensor(a, dtype) for a in (x, kernel))
+    out, plain = (
+        keras.ops.convert_to_numpy(keras.ops.cast(y, "float32"))
+        for y in (linear_of_few(kernel)(x), keras.ops.matmul(x, kernel))
+    )
+    assert (out != plain).any() == expected
 
 
 @pytest.mark.skipif(keras.backend.backend() != "torch", reason="one way elsewhere")
@@ -74,6 +107,16 @@ def test_which_processors_have_wider_units_than_mkl_uses(
     info.write_text(f"vendor_id\t: {vendor}\ncpu family\t: {family}\nflags\t\t: {flags}\n")
     assert mkl_runs_at_half_width(info) is expected
     assert mkl_runs_at_half_width(tmp_path / "not_linux") is False
+
+
+def test_logits_of_one_position_are_those_among_others(rng):
+    layer = token_embedding(7, 4, init_scale=1.0)
+    layer.build()
+    x = keras.ops.convert_to_tensor(rng.normal(size=(3, 2, 4)).astype("float32"))
+    one, both = (layer(y, reverse=True) for y in (x[:, :1], x))
+    assert tuple(one.shape) == (3, 1, 7)
+    expected = keras.ops.convert_to_numpy(both[:, :1])
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(one), expected, atol=1e-6)
 
 
 def test_a_projection_still_quantizes_and_adapts(rng):

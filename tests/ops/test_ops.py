@@ -1,5 +1,6 @@
 """Fourier features, patches, masks, norms and selections."""
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -7,6 +8,7 @@ from keras import ops
 import numpy_reference as reference
 from keras_perceiver import ops as kops
 from keras_perceiver.ops.fourier import feature_channels
+from keras_perceiver.ops.masks import hides_nothing
 from tolerances import FLOAT32
 
 
@@ -142,6 +144,20 @@ def test_mask_ranks():
         kops.attention_bias_mask(per_query)
     with pytest.raises(ValueError, match="`attention_mask` must have shape"):
         kops.attention_bias_mask(None, padding)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="known nowhere else")
+def test_masks_known_to_hide_nothing():
+    import torch
+
+    assert hides_nothing(None)
+    assert hides_nothing(torch.ones(2, 3))
+    assert not hides_nothing(torch.tensor([[1, 0]]))
+    assert not hides_nothing(torch.ones(2, 3, device="meta"))  # has no numbers
+    # Nor in a program that will get other masks.
+    x = torch.ones(1, 2, 3)
+    traced = torch.jit.trace(kops.zero_masked, (x, torch.ones(1, 2)))
+    assert traced(x, torch.tensor([[1.0, 0.0]])).sum() == 3
 
 
 PADDING = np.array([[1, 1, 1, 1, 1, 1], [0, 0, 1, 1, 1, 0], [0, 0, 0, 0, 0, 1]])
