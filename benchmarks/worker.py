@@ -32,7 +32,7 @@ def device_peak_mb():
 
 
 def seconds_of_compiling():
-    """What JAX takes from now on to compile, traces included; a list that grows, or None."""
+    """What JAX takes from now on to compile: a list that grows, or None without JAX."""
     if "jax" not in sys.modules:
         return None
     seconds = []
