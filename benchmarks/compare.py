@@ -28,7 +28,7 @@ COLUMNS = (
     "aim",
     "first step s",
     "compile s",
-    "aim s",
+    "aim of that",
     "peak MB",
     "over built",
     "GFLOP",

@@ -32,10 +32,10 @@ def device_peak_mb():
 
 
 def seconds_of_compiling():
-    """What JAX takes from now on to compile: a list that grows, or None without JAX."""
-    if "jax" not in sys.modules:
-        return None
+    """What JAX takes from now on to compile: a list that grows, if JAX computes."""
     seconds = []
+    if "jax" not in sys.modules:
+        return seconds
 
     def note(event, duration, **_):
         if event.startswith("/jax/core/compile/"):
@@ -66,7 +66,7 @@ class Server:
             resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
         )
         reset_peak()
-        return {"first_s": first_s, "compile_s": compiling and sum(compiling)}
+        return {"first_s": first_s, "compile_s": sum(compiling) if compiling else None}
 
     def step(self):
         wall, cpu = time.perf_counter(), time.process_time()

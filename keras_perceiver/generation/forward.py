@@ -176,10 +176,10 @@ def embed(model, token_ids, positions):
 
 
 def logits_of(model, x):
-    """Logits `[B, N, V]` of latents `[B, N, D]`."""
+    """Logits `[B, 1, V]` of one latent of each example, `[B, 1, D]`."""
     if model.output_norm:
         x = model.get_layer("output_norm")(x)
-    logits = token.plain_call(model.get_layer("token_embedding"))(x, reverse=True)
+    logits = token.head(model.get_layer("token_embedding"))(x)
     if model.output_bias:
         logits = token.plain_call(model.get_layer("logits"))(logits)
     return logits

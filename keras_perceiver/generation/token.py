@@ -138,6 +138,21 @@ def dense(layer):
     return lambda x: product(x) + bias
 
 
+def head(embedding):
+    """A `TokenEmbedding` in reverse as a function, `[B, 1, D] -> [B, 1, V]`."""
+    call = plain_call(embedding)
+    if call is embedding or keras.backend.backend() == "torch":
+        return lambda x: call(x, reverse=True)
+
+    def logits(x):
+        # XLA would turn the table around for each token; these vectors are small.
+        vectors = ops.transpose(ops.reshape(x, (-1, x.shape[-1])))
+        out = ops.transpose(ops.matmul(embedding.embeddings, vectors))[:, None]
+        return ops.cast(out, embedding.reverse_dtype)
+
+    return logits
+
+
 def plain_call(layer):
     """A layer as a function, without what Keras does around its call where it may."""
     quantized = getattr(layer, "quantization_mode", None) is not None

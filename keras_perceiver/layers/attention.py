@@ -227,7 +227,10 @@ class Attention(Configured, DropoutSeeds, keras.layers.Layer):
             rotation: of the queries' positions, or None.
             chunk_size: keys to attend to at a time; None to choose.
         """
-        mask = None if hides_nothing(mask) else mask
+        keys = projected[0].shape
+        batch = keys[0] if query.shape[0] == 1 else query.shape[0]
+        if hides_nothing(mask, (batch, self.num_heads, query.shape[1], keys[-2])):
+            mask = None
         options = {
             "mask": mask,
             "causal": self.causal,

@@ -32,11 +32,6 @@ class TokenEmbedding(keras.layers.ReversibleEmbedding):
         """Ids `[B, S]` to vectors `[B, S, C]`; in reverse, vectors to logits."""
         if not reverse:
             return self._product(inputs) if self._suits_product() else super().call(inputs)
-        if inputs.shape[1] == 1 and keras.backend.backend() != "torch":
-            # Of one position XLA would turn the table around, each time.
-            vectors = ops.transpose(ops.reshape(inputs, (-1, inputs.shape[-1])))
-            logits = ops.matmul(ops.cast(self.embeddings, inputs.dtype), vectors)
-            return ops.cast(ops.transpose(logits)[:, None], self.reverse_dtype)
         kernel = ops.cast(ops.transpose(self.embeddings), inputs.dtype)
         return ops.cast(linear(inputs, kernel), self.reverse_dtype)
 

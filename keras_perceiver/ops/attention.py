@@ -96,11 +96,13 @@ def masks_of(mask, causal, query, key):
         right_aligned = causal_mask(*lengths)[None, None]  # [1, 1, N, M]
         mask = right_aligned if mask is None else ops.logical_and(mask, right_aligned)
     seen = seeing = None
-    if given is not None:  # the last query sees all that is causal
+    known = all(isinstance(n, int) for n in lengths)
+    if given is not None:
+        # Causality hides no key from the last query.
         same_for_all = given.shape[2] == 1
         seen = ops.any(given if same_for_all else mask, axis=(1, 2))[:, None]
-    known = all(isinstance(n, int) for n in lengths)
-    if given is not None or (causal and not (known and lengths[0] <= lengths[1])):
+    all_see = not causal or (known and lengths[0] <= lengths[1])
+    if given is not None or not all_see:
         seeing = ops.any(mask, axis=-1, keepdims=True)
     return mask, seen, seeing
 
@@ -131,7 +133,7 @@ def grouped(query, key, value, mask, seeing, dropout, seed, heads_at_once, *opti
     num_heads = query.shape[1]
     if heads_at_once is None or heads_at_once >= num_heads:
         results = attend_scaled(query, key, value, mask, dropout, seed, *options)
-        return [_zero_rows(x, seeing) for x in results]
+        return [zero_rows(x, seeing) for x in results]
     groups = []
     for start in range(0, num_heads, heads_at_once):
         group = slice(start, start + heads_at_once)
@@ -146,10 +148,10 @@ def grouped(query, key, value, mask, seeing, dropout, seed, heads_at_once, *opti
     def join(parts):
         return None if parts[0] is None else ops.concatenate(parts, axis=1)
 
-    return [_zero_rows(join(parts), seeing) for parts in zip(*groups, strict=True)]
+    return [zero_rows(join(parts), seeing) for parts in zip(*groups, strict=True)]
 
 
-def _zero_rows(x, seeing):
+def zero_rows(x, seeing):
     """Zero the rows `[B, H, N, .]` of queries that see no key at all."""
     if x is None or seeing is None:
         return x

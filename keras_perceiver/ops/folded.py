@@ -2,7 +2,13 @@
 
 from keras import ops
 
-from keras_perceiver.ops.attention import attend, grouped, masks_of, without_unseen
+from keras_perceiver.ops.attention import (
+    attend,
+    grouped,
+    masks_of,
+    without_unseen,
+    zero_rows,
+)
 
 
 def attend_folded(
@@ -67,7 +73,7 @@ def attend_folded(
     out = project_heads(out, ops.transpose(value_kernel, (1, 0, 2)))  # [B, H, N, V]
     if value_bias is not None:
         bias = ops.convert_to_tensor(value_bias)[None, :, None, :]  # [1, H, 1, V]
-        out = out + (bias if row_sums is None else bias * row_sums)
+        out = zero_rows(out + (bias if row_sums is None else bias * row_sums), seeing)
     return (out, scores) if return_scores else out
 
 

@@ -36,8 +36,8 @@ def attend_scaled(query, key, value, mask, dropout, seed, return_scores, chunk_s
 
     Returns:
         Output `[B, H, N, V]`; what dropout left of the sum of each row of weights,
-        `[B, H, N, 1]`, or None for 1; weights `[B, H, N, M]`, or None. Finite, and
-        meaningless, where a query sees nothing.
+        `[B, H, N, 1]`, or None for 1; weights `[B, H, N, M]`, or None. The rows of all
+        three are finite and mean nothing where a query sees nothing.
     """
     if query.shape[0] == 1 and key.shape[0] != 1:
         # Few queries, few bytes.

@@ -47,9 +47,9 @@ def linear(x, kernel, bias=None):
 def linear_of_few(kernel):
     """`x -> x kernel`, for one position of each of a few examples on a CPU.
 
-    Such a product takes as long as reading the kernel, for which libraries use one core,
-    or both badly. As a batch of products by parts of the kernel's rows it takes 0.5 to
-    0.9 of the time. Only in float32: parts are added up.
+    Such a product takes as long as reading the kernel, of which libraries leave cores
+    idle. As a batch of products by parts of the kernel's rows it takes 0.5 to 0.9 of the
+    time, on two cores. In float32 only: in half precision sums of parts would be rounded.
 
     Args:
         kernel: `[C, E]`.

@@ -10,11 +10,15 @@ def as_bool(mask):
     return mask if mask.dtype == "bool" else mask != 0
 
 
-def hides_nothing(mask):
-    """Whether a mask is None, or known to be True everywhere: then masks cost nothing.
+def hides_nothing(mask, shape):
+    """Whether a mask is None, or known to be True everywhere and to change no shape.
 
-    Known is what runs at once and in main memory, on PyTorch: not while a program is
-    compiled, and not on a GPU, which one would have to wait for.
+    Only an eager tensor of PyTorch in main memory can be looked into at little cost: not
+    while a program is compiled, and not on a GPU, which one would have to wait for.
+
+    Args:
+        mask: bool, int or float, or None.
+        shape: of what it masks, whose axes it may have or broadcast to.
     """
     if mask is None:
         return True
@@ -22,13 +26,19 @@ def hides_nothing(mask):
         return False
     import torch
 
-    return (
-        type(mask) is torch.Tensor  # not while torch.export traces
-        and mask.device.type == "cpu"
-        and not torch.compiler.is_compiling()
-        and not torch.jit.is_tracing()
-        and bool(mask.all())
-    )
+    if (
+        type(mask) is not torch.Tensor  # while torch.export traces
+        or mask.device.type != "cpu"
+        or torch.compiler.is_compiling()
+        or torch.jit.is_tracing()
+        or len(mask.shape) != len(shape)
+        or any(n not in (1, m) for n, m in zip(mask.shape, shape, strict=True))
+    ):
+        return False
+    try:
+        return bool(mask.all())
+    except RuntimeError:  # under vmap, which maps over masks
+        return False
 
 
 def attention_bias_mask(padding_mask=None, attention_mask=None):
@@ -75,7 +85,7 @@ def zero_masked(x, padding_mask):
     logits stop it in the gradient: only taking it out before the first
     arithmetic does.
     """
-    if hides_nothing(padding_mask):
+    if hides_nothing(padding_mask, x.shape[:-1]):
         return x
     keep = as_bool(padding_mask)[..., None]  # [B, M, 1]
     return ops.where(keep, x, ops.zeros((), dtype=x.dtype))

@@ -5,7 +5,7 @@ from keras import ops
 
 
 def plain_ops():
-    """Where `reshape`, `stack` and `concatenate` are: `keras.ops`, or `torch` on PyTorch.
+    """Where `reshape`, `stack` and the like are: `keras.ops`, or `torch` on PyTorch.
 
     Keras looks at all arguments of its functions to find symbolic ones. For the numbers
     of one token that takes PyTorch several times as long as the work; other backends do

@@ -74,6 +74,7 @@ def test_one_json_line_a_result_and_a_table(benchmark, tmp_path):
         assert r["n"] == 2
         assert r["flops"] > 0
         assert 0 < r["min_s"] <= r["median_s"] <= r["max_s"]
+        assert r["compile_s"] is None  # PyTorch compiles nothing
     for theirs, ours in zip(results[::2], results[1::2], strict=True):
         assert theirs["parameters"] == ours["parameters"]
         # The same maths on the same weights, and never more of it.
@@ -155,3 +156,14 @@ def test_a_reference_that_computes_something_else_is_named(monkeypatch):
     compare.compare_functions(workers, results)
     found = compare.others_than_reference(results.values(), 1e-4)
     assert found == ["job: ours_jax nan of 1.0"]
+
+
+def test_what_jax_compiles_is_timed(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import jax
+
+    import worker
+
+    seconds = worker.seconds_of_compiling()
+    jax.jit(lambda x: x * 3 + 1)(2.0)
+    assert sum(seconds) > 0

@@ -6,8 +6,9 @@ import pytest
 from keras import ops
 
 import tiny_ar
-from keras_perceiver.generation import forward, generate, loop, stream
+from keras_perceiver.generation import forward, generate, loop, stream, token
 from keras_perceiver.generation.loop import program
+from keras_perceiver.layers.dense import token_embedding
 from tiny_ar import MAX_LENGTH, VOCAB_SIZE, forced
 
 POLICIES = [True, False, "exact"]
@@ -153,3 +154,16 @@ def test_weights_that_are_added_are_used():
     assert (after != before).any()
     recomputed = new_tokens(fresh, ids, 4, sampler="greedy", use_cache=False)
     np.testing.assert_array_equal(after, recomputed)
+
+
+@pytest.mark.parametrize("quantized", [False, True])
+def test_logits_of_a_token_are_those_of_the_embedding_in_reverse(quantized):
+    embedding = token_embedding(7, 4, init_scale=1.0)
+    embedding.build()
+    if quantized:
+        embedding.quantize("int8")
+    x = keras.random.normal((3, 1, 4), seed=1)
+    expected = ops.convert_to_numpy(embedding(x, reverse=True))
+    logits = ops.convert_to_numpy(token.head(embedding)(x))
+    assert logits.shape == (3, 1, 7)
+    np.testing.assert_allclose(logits, expected, atol=1e-6)

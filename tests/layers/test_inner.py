@@ -107,3 +107,28 @@ def test_outside_of_a_call_mixed_precision_casts_weights():
         ops.convert_to_numpy(ops.cast(out, "float32")),
         ops.convert_to_numpy(ops.cast(expected, "float32")),
     )
+
+
+def test_masks_that_hide_nothing_are_left_out(monkeypatch):
+    """And never those that hide something, or that make the result larger."""
+    masks = []
+
+    def spy(*args, mask, **options):
+        masks.append(mask)
+        return attend(*args, mask=mask, **options)
+
+    attend = attention.attend
+    monkeypatch.setattr(attention, "attend", spy)
+    layer = kp.layers.Attention(num_heads=2, qk_channels=8)
+    query, context = ops.ones((1, 3, 6)), ops.ones((1, 5, 6))
+    layer.build(query.shape, context.shape)
+    out = layer(query, context)
+    same = layer(query, context, ops.ones((1, 5)))
+    np.testing.assert_array_equal(same.detach(), out.detach())
+    assert masks == [None, None]
+    layer(query, context, ops.convert_to_tensor([[1, 1, 1, 1, 0]]))
+    wide = layer(query, context, attention_mask=ops.ones((4, 3, 5)))
+    assert masks[2] is not None and masks[3] is not None
+    assert tuple(wide.shape) == (4, 3, 6)
+    with pytest.raises((ValueError, RuntimeError)):
+        layer(query, context, ops.ones((1, 7)))

@@ -68,10 +68,12 @@ def test_causal_is_right_aligned(qkv, rng):
 def test_early_queries_may_see_nothing_causally(qkv):
     """More queries than keys: the first stand before them all."""
     query, key, value = qkv[1], qkv[0], qkv[1][:, :, :5]
-    out = ops.convert_to_numpy(attend(query, key, value, causal=True))
-    assert not out[:, :, :2].any()
     mask = np.tril(np.ones((5, 5), bool))[None, None]
-    check(out[:, :, 2:], reference.attend(query[:, :, 2:], key, value, mask))
+    expected = reference.attend(query[:, :, 2:], key, value, mask)
+    for options in ({}, {"chunk_size": 3}, {"heads_at_once": 3}):
+        out = ops.convert_to_numpy(attend(query, key, value, causal=True, **options))
+        assert not out[:, :, :2].any()
+        check(out[:, :, 2:], expected)
 
 
 def test_slots_that_two_masks_hide_together_reach_nothing(qkv):
@@ -123,7 +125,9 @@ def test_nothing_to_attend_to_gives_zeros(qkv):
     mask[0, 0, 2] = False
     mask[1] = False
     seed = keras.random.SeedGenerator(0).next()
-    for options in ({}, {"return_scores": True}, {"dropout": 0.5, "seed": seed}):
+    dropped = {"dropout": 0.5, "seed": seed}
+    paths = ({}, {"return_scores": True}, dropped, {"chunk_size": 3})
+    for options in (*paths, *(path | {"heads_at_once": 3} for path in paths)):
         out = attend(*qkv, mask, **options)
         out, scores = out if "return_scores" in options else (out, out)
         for x in (out, scores):
@@ -150,6 +154,16 @@ def test_folded_projections_equal_projected_keys(rng, heads, masked):
     check(scores, ops.convert_to_numpy(expected_scores))
     folded = attend_folded(query, context, wk, wv, bias, mask)
     check(folded, ops.convert_to_numpy(out))
+
+
+def test_folded_rows_that_see_nothing_are_zero(rng):
+    query, context = draw(rng, 2, 2, 3, 4), draw(rng, 2, 5, 6)
+    kernels = draw(rng, 6, 2, 4), draw(rng, 6, 2, 4), draw(rng, 2, 4)
+    mask = np.array([[0] * 5, [1] * 5])
+    seed = keras.random.SeedGenerator(0).next()
+    for options in ({}, {"dropout": 0.5, "seed": seed}, {"heads_at_once": 1}):
+        out = ops.convert_to_numpy(attend_folded(query, context, *kernels, mask, **options))
+        assert not out[0].any() and out[1].all()
 
 
 def test_folded_bias_under_dropout(rng):

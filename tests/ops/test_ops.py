@@ -150,14 +150,20 @@ def test_mask_ranks():
 def test_masks_known_to_hide_nothing():
     import torch
 
-    assert hides_nothing(None)
-    assert hides_nothing(torch.ones(2, 3))
-    assert not hides_nothing(torch.tensor([[1, 0]]))
-    assert not hides_nothing(torch.ones(2, 3, device="meta"))  # has no numbers
+    assert hides_nothing(None, (2, 3))
+    assert hides_nothing(torch.ones(2, 3), (2, 3))
+    assert hides_nothing(torch.ones(2, 1), (2, 3))
+    assert not hides_nothing(torch.tensor([[1, 0]]), (1, 2))
+    assert not hides_nothing(torch.ones(2, 3, device="meta"), (2, 3))  # has no numbers
+    # Of another shape it changes the result's, or is an error.
+    for shape in ((1, 3), (2, 4), (2, 3, 1)):
+        assert not hides_nothing(torch.ones(2, 3), shape)
     # Nor in a program that will get other masks.
     x = torch.ones(1, 2, 3)
     traced = torch.jit.trace(kops.zero_masked, (x, torch.ones(1, 2)))
     assert traced(x, torch.tensor([[1.0, 0.0]])).sum() == 3
+    mapped = torch.vmap(kops.zero_masked)(x[None], torch.ones(1, 1, 2))
+    assert mapped.sum() == 6
 
 
 PADDING = np.array([[1, 1, 1, 1, 1, 1], [0, 0, 1, 1, 1, 0], [0, 0, 0, 0, 0, 1]])
