@@ -112,13 +112,14 @@ def test_outside_of_a_call_mixed_precision_casts_weights():
 def test_masks_that_hide_nothing_are_left_out(monkeypatch):
     """And never those that hide something, or that make the result larger."""
     masks = []
+    for name in ("attend", "attend_folded", "attend_folded_queries"):
+        function = getattr(attention, name)
 
-    def spy(*args, mask, **options):
-        masks.append(mask)
-        return attend(*args, mask=mask, **options)
+        def spy(*args, mask, function=function, **options):
+            masks.append(mask)
+            return function(*args, mask=mask, **options)
 
-    attend = attention.attend
-    monkeypatch.setattr(attention, "attend", spy)
+        monkeypatch.setattr(attention, name, spy)
     layer = kp.layers.Attention(num_heads=2, qk_channels=8)
     query, context = ops.ones((1, 3, 6)), ops.ones((1, 5, 6))
     layer.build(query.shape, context.shape)
