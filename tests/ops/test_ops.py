@@ -146,7 +146,7 @@ def test_mask_ranks():
         kops.attention_bias_mask(None, padding)
 
 
-@pytest.mark.skipif(keras.backend.backend() != "torch", reason="only PyTorch can look into a mask")
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="others cannot look")
 def test_masks_known_to_hide_nothing():
     import torch
 
