@@ -10,7 +10,7 @@ from keras_perceiver.layers.initializers import normal
 from keras_perceiver.layers.inner import call_inner
 from keras_perceiver.layers.seeds import DropoutSeeds
 from keras_perceiver.layers.spec import check_heads, check_positive, check_rate
-from keras_perceiver.ops.attention import attend
+from keras_perceiver.ops.attention import attend, length, masks_of
 from keras_perceiver.ops.folded import attend_folded, attend_folded_queries
 from keras_perceiver.ops.masks import (
     attention_bias_mask,
@@ -231,6 +231,7 @@ class Attention(Configured, DropoutSeeds, keras.layers.Layer):
         batch = keys[0] if query.shape[0] == 1 else query.shape[0]
         if hides_nothing(mask, (batch, self.num_heads, query.shape[1], keys[-2])):
             mask = None
+        _, _, seeing = masks_of(mask, self.causal, length(query), length(projected[0]))
         options = {
             "mask": mask,
             "causal": self.causal,
@@ -258,8 +259,8 @@ class Attention(Configured, DropoutSeeds, keras.layers.Layer):
             out = out[..., : self.output_dense.units]
             if self.output_bias:
                 out = out + ops.cast(self.output_dense.bias, out.dtype)
-        if mask is not None:  # nothing to attend to: zeros, not the output's bias
-            some = ops.any(mask, axis=(1, 3))[..., None]  # [B, N|1, 1]
+        if seeing is not None:  # nothing to attend to: zeros, not the output's bias
+            some = ops.any(seeing, axis=1)  # [B, N|1, 1]
             out = ops.where(some, out, ops.zeros((), dtype=out.dtype))
         return (out, scores) if return_attention_scores else out
 

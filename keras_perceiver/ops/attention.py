@@ -55,7 +55,7 @@ def attend(
     check_rank("query", query, (4,), "[B, H, N, K]")
     check_rank("key", key, (4,), "[B, H, M, K]")
     check_rank("value", value, (4,), "[B, H, M, V]")
-    mask, seen, seeing = masks_of(mask, causal, query, key)
+    mask, seen, seeing = masks_of(mask, causal, length(query), length(key))
     key, value = without_unseen(seen, key, value)
     scale = query.shape[-1] ** -0.5 if scale is None else scale
     out, _, scores = grouped(
@@ -73,14 +73,14 @@ def attend(
     return (out, scores) if return_scores else out
 
 
-def masks_of(mask, causal, query, key):
+def masks_of(mask, causal, num_queries, num_keys):
     """What may be seen.
 
     Args:
         mask: given, or of padding; or None.
         causal: as in `attend`.
-        query: `[B, H, N, K]`.
-        key: `[B, H, M, K]`.
+        num_queries: N, a tensor if it is not known yet.
+        num_keys: M, likewise.
 
     Returns:
         `mask`, broadcastable to `[B, H, N, M]`; `seen`, broadcastable to `[B, 1, M]`,
@@ -91,24 +91,25 @@ def masks_of(mask, causal, query, key):
         check_rank("mask", mask, (2, 4), "[B, M] or [B, H, N, M]")
         mask = as_bool(mask)
         mask = mask[:, None, None] if len(mask.shape) == 2 else mask
-    given, lengths = mask, (_length(query), _length(key))
+    given = mask
     if causal:
-        right_aligned = causal_mask(*lengths)[None, None]  # [1, 1, N, M]
+        right_aligned = causal_mask(num_queries, num_keys)[None, None]  # [1, 1, N, M]
         mask = right_aligned if mask is None else ops.logical_and(mask, right_aligned)
     seen = seeing = None
-    known = all(isinstance(n, int) for n in lengths)
+    known = isinstance(num_queries, int) and isinstance(num_keys, int)
     if given is not None:
         # Causality hides no key from the last query.
         same_for_all = given.shape[2] == 1
         seen = ops.any(given if same_for_all else mask, axis=(1, 2))[:, None]
-    all_see = not causal or (known and lengths[0] <= lengths[1])
+    all_see = not causal or (known and num_queries <= num_keys)
     if given is not None or not all_see:
         seeing = ops.any(mask, axis=-1, keepdims=True)
     return mask, seen, seeing
 
 
-def _length(x):
-    return ops.shape(x)[2] if x.shape[2] is None else x.shape[2]
+def length(x):
+    """How many queries or keys `[..., N, K]` holds, a tensor if it is not known yet."""
+    return ops.shape(x)[-2] if x.shape[-2] is None else x.shape[-2]
 
 
 def without_unseen(seen, key, value):

@@ -5,6 +5,7 @@ from keras import ops
 from keras_perceiver.ops.attention import (
     attend,
     grouped,
+    length,
     masks_of,
     without_unseen,
     zero_rows,
@@ -54,7 +55,7 @@ def attend_folded(
     query, context = map(ops.convert_to_tensor, (query, context))
     key_kernel, value_kernel = map(ops.convert_to_tensor, (key_kernel, value_kernel))
     shared = context[:, None]  # [B, 1, M, C]
-    mask, seen, seeing = masks_of(mask, causal, query, shared)
+    mask, seen, seeing = masks_of(mask, causal, length(query), length(shared))
     shared, _ = without_unseen(seen, shared, shared)
     scale = ops.cast(query.shape[-1] ** -0.5, query.dtype)
     query = project_heads(query * scale, ops.transpose(key_kernel, (1, 2, 0)))

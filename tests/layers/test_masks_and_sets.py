@@ -118,6 +118,19 @@ def test_implicit_keras_masks(encoder):
     assert np.abs(out - as_numpy(encoder(x))).max() > 1e-3
 
 
+def test_a_causal_query_that_sees_nothing_gives_zeros():
+    """Padding on the left hides what it may see, or it stands before all keys."""
+    attention = kp.layers.Attention(2, causal=True)
+    attention(array(1, 5, 6))
+    attention.output_dense.bias.assign(np.ones(6))
+    for masks in ({"padding_mask": np.array([[0, 0, 1, 1, 1]])}, {}):
+        x = array(1, 5, 6)
+        context = x if masks else x[:, :3]
+        out = as_numpy(attention(x, context, **masks))
+        np.testing.assert_array_equal(out[0, :2], 0)
+        assert np.abs(out[0, 2:]).min() > 0
+
+
 def test_masks_of_wrong_shape_are_refused(encoder):
     x = array(2, 9, 6)
     with pytest.raises(ValueError, match="`padding_mask` must have shape \\[B, M\\]"):
