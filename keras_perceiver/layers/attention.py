@@ -10,7 +10,7 @@ from keras_perceiver.layers.initializers import normal
 from keras_perceiver.layers.inner import call_inner
 from keras_perceiver.layers.seeds import DropoutSeeds
 from keras_perceiver.layers.spec import check_heads, check_positive, check_rate
-from keras_perceiver.ops.attention import attend, length, masks_of
+from keras_perceiver.ops.attention import attend, every_query_sees, length, masks_of
 from keras_perceiver.ops.folded import attend_folded, attend_folded_queries
 from keras_perceiver.ops.masks import (
     attention_bias_mask,
@@ -231,7 +231,8 @@ class Attention(Configured, DropoutSeeds, keras.layers.Layer):
         batch = keys[0] if query.shape[0] == 1 else query.shape[0]
         if hides_nothing(mask, (batch, self.num_heads, query.shape[1], keys[-2])):
             mask = None
-        _, _, seeing = masks_of(mask, self.causal, length(query), length(projected[0]))
+        given = (mask, self.causal, length(query), length(projected[0]))
+        seeing = None if every_query_sees(*given) else masks_of(*given)[-1]
         options = {
             "mask": mask,
             "causal": self.causal,

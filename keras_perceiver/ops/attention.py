@@ -96,15 +96,21 @@ def masks_of(mask, causal, num_queries, num_keys):
         right_aligned = causal_mask(num_queries, num_keys)[None, None]  # [1, 1, N, M]
         mask = right_aligned if mask is None else ops.logical_and(mask, right_aligned)
     seen = seeing = None
-    known = isinstance(num_queries, int) and isinstance(num_keys, int)
     if given is not None:
         # Causality hides no key from the last query.
         same_for_all = given.shape[2] == 1
         seen = ops.any(given if same_for_all else mask, axis=(1, 2))[:, None]
-    all_see = not causal or (known and num_queries <= num_keys)
-    if given is not None or not all_see:
+    if not every_query_sees(given, causal, num_queries, num_keys):
         seeing = ops.any(mask, axis=-1, keepdims=True)
     return mask, seen, seeing
+
+
+def every_query_sees(mask, causal, num_queries, num_keys):
+    """Whether every query is known to see some key: arguments as of `masks_of`."""
+    if mask is not None or not causal:
+        return mask is None
+    known = isinstance(num_queries, int) and isinstance(num_keys, int)
+    return known and num_queries <= num_keys
 
 
 def length(x):
