@@ -261,8 +261,7 @@ class Attention(Configured, DropoutSeeds, keras.layers.Layer):
             if self.output_bias:
                 out = out + ops.cast(self.output_dense.bias, out.dtype)
         if seeing is not None:  # nothing to attend to: zeros, not the output's bias
-            some = ops.any(seeing, axis=1)  # [B, N|1, 1]
-            out = ops.where(some, out, ops.zeros((), dtype=out.dtype))
+            out = ops.where(ops.any(seeing, axis=1), out, ops.zeros((), dtype=out.dtype))
         return (out, scores) if return_attention_scores else out
 
     def _split_heads(self, x):
