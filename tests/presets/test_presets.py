@@ -251,7 +251,7 @@ for _ in range(12):  # compiled, then read from the cache
 """
 
 
-@pytest.mark.slow(on="jax")
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="the cache is of JAX")
 def test_evaluation_leaves_loaded_weights_as_they_are(tmp_path):
     # JAX 0.5 evaluated in memory of arrays that were gone, which glibc here overwrites.
     kp.presets.save(tiny_model(), tmp_path / "preset")
